@@ -1,0 +1,68 @@
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "proto/base/err.h"
+
+/* The pod's rule set, as far as it is ours: one nftables table that is owned by our netlink
+ * socket (the kernel removes it when we die), a claim table per port, and a lease on every rule.
+ * How connections are taken is chosen here (linux: tproxy where the pod has no NAT, else a NAT
+ * redirect in front of the mesh) and nobody above knows which. */
+struct pg_rules;
+
+enum { PG_MARK = 0x5047 }; /* SO_MARK of the agent's own sockets: exempt from our rules */
+
+enum { PG_LEASE_MS = 10000, PG_LEASE_RENEW_MS = 3000 };
+
+enum pg_mechanism { PG_MECH_AUTO, PG_MECH_TPROXY, PG_MECH_NAT };
+
+struct pg_rules_config {
+	const char *owner_tag;   /* part of the table's name, letters and digits; borrowed */
+	enum pg_mechanism force; /* PG_MECH_AUTO: look at the pod */
+	bool no_owner_flag;      /* tests: as a kernel before 5.12, the lease alone protects */
+};
+
+/* Opens the netlink socket, probes the mechanism and creates the table with the listeners' shield.
+ * -EPERM: no NET_ADMIN; -EPROTONOSUPPORT and -ENOENT: the kernel or sandbox has no nf_tables; each
+ * with its hint. Creates no rule that touches traffic. */
+int pg_rules_open(const struct pg_rules_config *config, struct pg_rules **out, struct pg_err *err);
+
+/* Removes everything of ours and closes. NULL is allowed. */
+void pg_rules_close(struct pg_rules *r);
+
+/* "tproxy" or "nat". */
+const char *pg_rules_mechanism(const struct pg_rules *r);
+
+/* Listening sockets for redirected connections (IPv4 and IPv6 of one port each, nonblocking, close
+ * on exec), as the mechanism wants them; they are opened with the rule set and shared by all its
+ * redirects. fds_out[i] is -1 where a family is missing. Borrowed. */
+void pg_rules_listeners(const struct pg_rules *r, int fds_out[2]);
+
+struct pg_rule {
+	uint16_t port;      /* of the pod */
+	bool no_local;      /* leave connections from inside the pod alone */
+	bool wire;          /* mesh pods: the leg as sent */
+	const char *holder; /* for the claim's user data, "ann@laptop" (64 bytes at most) */
+};
+
+/* Who holds a port already. */
+struct pg_claim {
+	char holder[65];
+	uint64_t since; /* seconds of the epoch; 0 unknown */
+};
+
+/* Claims the port and redirects it, in one transaction. New connections only; existing ones go
+ * on. -EBUSY: claimed by another agent, *claim_out says by whom. -EEXIST: by ourselves. */
+int pg_rules_add(struct pg_rules *r, const struct pg_rule *rule, struct pg_claim *claim_out,
+		 struct pg_err *err);
+
+/* Gives the port back: new connections reach the app, redirected ones go on. -ENOENT: not ours. */
+int pg_rules_remove(struct pg_rules *r, uint16_t port, struct pg_err *err);
+
+/* Renews the lease of every rule; to be called each PG_LEASE_RENEW_MS. */
+int pg_rules_renew(struct pg_rules *r, struct pg_err *err);
+
+/* Where the accepted socket `fd` was going before our rule. -ENOENT: it was not redirected but
+ * dialled the listener directly, and is to be reset. */
+int pg_rules_original(const struct pg_rules *r, int fd, struct sockaddr_storage *out);

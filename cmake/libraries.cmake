@@ -1,0 +1,37 @@
+# Foreign libraries, by name: a static-pie link takes the archive, any other the shared object. docs/dependencies.md says what
+# each is for. ci/setup leaves what Debian 12 lacks as an archive (libmnl, libmicrohttpd without TLS, libuv under its plain name)
+# in PG_STATIC_PREFIX.
+if(NOT DEFINED PG_STATIC_PREFIX)
+  if(DEFINED ENV{PODGRAFT_CACHE})
+    set(PG_STATIC_PREFIX $ENV{PODGRAFT_CACHE}/static)
+  elseif(DEFINED ENV{XDG_CACHE_HOME})
+    set(PG_STATIC_PREFIX $ENV{XDG_CACHE_HOME}/podgraft/static)
+  else()
+    set(PG_STATIC_PREFIX $ENV{HOME}/.cache/podgraft/static)
+  endif()
+endif()
+if(NOT EXISTS ${PG_STATIC_PREFIX}/lib/libmnl.a)
+  message(FATAL_ERROR "${PG_STATIC_PREFIX} holds no libmnl.a: run ci/setup first")
+endif()
+
+find_program(PROTOC_C protoc-c REQUIRED)
+
+# pg_library(<target> <name> [more linker arguments]): links as `target`; the header must be there.
+function(pg_library target header)
+  find_path(${target}_HEADER ${header} HINTS ${PG_STATIC_PREFIX}/include REQUIRED)
+  add_library(${target} INTERFACE)
+  target_link_directories(${target} INTERFACE ${PG_STATIC_PREFIX}/lib)
+  target_link_libraries(${target} INTERFACE ${ARGN})
+endfunction()
+
+pg_library(lib_uv uv.h uv pthread dl rt)
+pg_library(lib_protobuf_c protobuf-c/protobuf-c.h protobuf-c)
+pg_library(lib_sodium sodium.h sodium)
+pg_library(lib_nftnl libnftnl/rule.h nftnl mnl)
+pg_library(lib_microhttpd microhttpd.h microhttpd)
+pg_library(lib_curl curl/curl.h curl)
+pg_library(lib_jansson jansson.h jansson)
+pg_library(lib_yaml yaml.h yaml)
+pg_library(lib_zlib zlib.h z)
+pg_library(lib_cmocka cmocka.h cmocka)
+pg_library(lib_wslay wslay/wslay.h wslay)

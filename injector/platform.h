@@ -1,0 +1,97 @@
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/base/err.h"
+#include "proto/io/lane.h"
+#include "proto/io/loop.h"
+#include "proto/wire/auth.h"
+
+/* Where pods live: what a command may ask of Kubernetes or Podman without knowing which one it
+ * has. All calls are straight-line (they wait in pg_loop_wait(); an interrupt gives -ECANCELED)
+ * and fill *err with message, class and hint. */
+struct pg_platform;
+struct pg_output;
+
+enum { PG_POD_PORTS = 64 };
+
+enum pg_profile { PG_PROFILE_REDIRECT, PG_PROFILE_FORWARD, PG_PROFILE_INSPECT, PG_PROFILE_COUNT };
+
+struct pg_container_port {
+	char container[PG_NAME_MAX + 1];
+	char name[16]; /* "" when unnamed */
+	uint16_t port;
+	bool is_tcp;
+};
+
+/* A pod that a command works on. */
+struct pg_pod {
+	char cluster[512]; /* the API server's URL: part of the state file's key */
+	char ns[PG_NAME_MAX + 1];
+	char name[254];
+	char uid[PG_NAME_MAX + 1];
+	char node[254];
+	char container[PG_NAME_MAX + 1]; /* named by the user, the default one, or the first */
+	bool container_is_default;       /* not named: say "Defaulted container" */
+	char container_list[512];        /* "app, sidecar": for that line */
+	bool host_network;
+	size_t others; /* further pods that matched */
+	struct pg_container_port ports[PG_POD_PORTS];
+	size_t port_count;
+	/* With svc/NAME: the Service's ports, mapped to this pod's. */
+	struct {
+		uint16_t service_port, target_port;
+		char name[64];
+	} service_ports[PG_POD_PORTS];
+	size_t service_port_count;
+};
+
+struct pg_target_spec {
+	const char *target;    /* "web-0", "pod/web-0", "deploy/web", ...; NULL with a selector */
+	const char *selector;  /* of -l, or NULL */
+	const char *container; /* of -c, or NULL */
+	uint64_t wait_ms;      /* for a pod to appear; kubectl's default is 60 s */
+};
+
+struct pg_graft_spec {
+	enum pg_profile profile;
+	const char *image;          /* never NULL */
+	const char *pull_policy;    /* "Always", "IfNotPresent", "Never", or NULL */
+	uint64_t idle_ms;           /* life of an agent without a session */
+	uint64_t memory_bytes;      /* its ceiling */
+	const struct pg_keys *keys; /* of this user */
+};
+
+/* An agent that listens. */
+struct pg_graft {
+	char container[PG_NAME_MAX + 1]; /* the ephemeral container's name */
+	uint16_t port;                   /* of its control API, on the pod's 127.0.0.1 */
+	uint8_t agent_key[PG_KEY_BYTES];
+	bool reused;
+};
+
+struct pg_platform_ops {
+	int (*resolve)(struct pg_platform *p, const struct pg_target_spec *spec, struct pg_pod *out,
+		       struct pg_err *err);
+	/* Reuses a running agent of our own record, else grafts one and waits until it listens. */
+	int (*graft)(struct pg_platform *p, const struct pg_pod *pod,
+		     const struct pg_graft_spec *spec, struct pg_graft *out, struct pg_err *err);
+	/* Forgets a recorded agent that turned out to be dead, so that graft() makes a new one. */
+	void (*forget)(struct pg_platform *p, const struct pg_pod *pod,
+		       const struct pg_graft *graft);
+	/* A stream of bytes to 127.0.0.1:port in the pod. -ECONNREFUSED: nobody listens there. The
+	 * lane is the caller's; events go to `ctx` from the loop's next turn on. */
+	int (*dial)(struct pg_platform *p, const struct pg_pod *pod, uint16_t port,
+		    struct pg_lane_events events, void *ctx, struct pg_lane **out,
+		    struct pg_err *err);
+	/* "spdy", "tunnel", "websocket": what dial() used last; "" before. */
+	const char *(*transport)(const struct pg_platform *p);
+	void (*close)(struct pg_platform *p);
+};
+
+struct pg_platform { /* first member of each implementation */
+	const struct pg_platform_ops *ops;
+};
+
+const char *pg_profile_name(enum pg_profile profile);

@@ -1,0 +1,35 @@
+#include "proto/base/log.h"
+
+#include <stdarg.h>
+
+#include "proto/base/err.h"
+
+void pg_log(const struct pg_log *log, enum pg_level level, const char *fmt, ...)
+{
+	if (!log || level > log->level)
+		return;
+	char line[1024];
+	va_list ap;
+	va_start(ap, fmt);
+	vsnprintf(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	pg_sanitize(line);
+	fprintf(log->to, "%s%s\n", log->prefix, line);
+	fflush(log->to);
+}
+
+uint32_t pg_rate_pass(struct pg_rate *r, uint32_t burst, uint64_t period_ms, uint64_t now_ms)
+{
+	if (now_ms - r->period_start_ms >= period_ms) {
+		r->period_start_ms = now_ms;
+		r->passed = 0;
+	}
+	if (r->passed >= burst) {
+		r->dropped++;
+		return 0;
+	}
+	uint32_t missed = r->dropped;
+	r->passed++;
+	r->dropped = 0;
+	return 1 + missed;
+}

@@ -1,0 +1,144 @@
+#include "proto/io/loop.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <signal.h>
+#include <uv.h>
+
+#include "proto/base/mem.h"
+
+enum { SIGNALS = 3, SLOW_MS = 1000 };
+
+struct pg_loop {
+	uv_loop_t uv;
+	uv_timer_t deadline; /* only wakes the loop: pg_loop_wait() looks at the clock */
+	uv_timer_t slow;
+	uv_signal_t signals[SIGNALS];
+	void (*on_signal)(void *ctx, int signo);
+	void *signal_ctx;
+	void (*on_slow)(void *ctx, uint64_t waited_ms);
+	void *slow_ctx;
+	uint64_t wait_start_ms;
+	bool interrupted;
+};
+
+static void on_uv_signal(uv_signal_t *handle, int signo)
+{
+	struct pg_loop *l = handle->data;
+	if (l->on_signal)
+		l->on_signal(l->signal_ctx, signo);
+}
+
+static void on_deadline(uv_timer_t *timer)
+{
+	(void)timer;
+}
+
+static void on_slow_timer(uv_timer_t *timer)
+{
+	struct pg_loop *l = timer->data;
+	if (l->on_slow)
+		l->on_slow(l->slow_ctx, uv_now(&l->uv) - l->wait_start_ms);
+}
+
+struct pg_loop *pg_loop_new(struct pg_err *err)
+{
+	struct pg_loop *l = pg_calloc(1, sizeof(*l));
+	if (!l) {
+		pg_fail(err, -ENOMEM, "make the event loop");
+		return NULL;
+	}
+	int rc = uv_loop_init(&l->uv);
+	if (rc < 0) {
+		free(l);
+		pg_fail(err, rc, "make the event loop");
+		return NULL;
+	}
+	signal(SIGPIPE, SIG_IGN);
+	uv_timer_init(&l->uv, &l->deadline);
+	uv_timer_init(&l->uv, &l->slow);
+	l->slow.data = l;
+	for (int i = 0; i < SIGNALS; i++) {
+		uv_signal_init(&l->uv, &l->signals[i]);
+		l->signals[i].data = l;
+	}
+	return l;
+}
+
+void pg_loop_free(struct pg_loop *l)
+{
+	if (!l)
+		return;
+	uv_close((uv_handle_t *)&l->deadline, NULL);
+	uv_close((uv_handle_t *)&l->slow, NULL);
+	for (int i = 0; i < SIGNALS; i++)
+		uv_close((uv_handle_t *)&l->signals[i], NULL);
+	uv_run(&l->uv, UV_RUN_DEFAULT);
+	int rc = uv_loop_close(&l->uv);
+	assert(rc == 0);
+	(void)rc;
+	free(l);
+}
+
+struct uv_loop_s *pg_loop_uv(struct pg_loop *l)
+{
+	return &l->uv;
+}
+
+uint64_t pg_loop_now_ms(const struct pg_loop *l)
+{
+	return uv_now(&l->uv);
+}
+
+uint64_t pg_now_us(void)
+{
+	return uv_hrtime() / 1000;
+}
+
+void pg_loop_on_signal(struct pg_loop *l, void (*on_signal)(void *ctx, int signo), void *ctx)
+{
+	static const int numbers[SIGNALS] = { SIGINT, SIGTERM, SIGHUP };
+	l->on_signal = on_signal;
+	l->signal_ctx = ctx;
+	for (int i = 0; i < SIGNALS; i++) {
+		if (on_signal)
+			uv_signal_start(&l->signals[i], on_uv_signal, numbers[i]);
+		else
+			uv_signal_stop(&l->signals[i]);
+	}
+}
+
+void pg_loop_on_slow(struct pg_loop *l, void (*on_slow)(void *ctx, uint64_t waited_ms), void *ctx)
+{
+	l->on_slow = on_slow;
+	l->slow_ctx = ctx;
+}
+
+void pg_loop_interrupt(struct pg_loop *l, bool on)
+{
+	l->interrupted = on;
+	uv_stop(&l->uv);
+}
+
+int pg_loop_wait(struct pg_loop *l, const bool *done, uint64_t deadline_ms)
+{
+	int rc = 0;
+	uv_update_time(&l->uv);
+	l->wait_start_ms = uv_now(&l->uv);
+	if (deadline_ms != UINT64_MAX)
+		uv_timer_start(&l->deadline, on_deadline,
+			       deadline_ms > l->wait_start_ms ? deadline_ms - l->wait_start_ms : 0,
+			       0);
+	uv_timer_start(&l->slow, on_slow_timer, SLOW_MS, SLOW_MS);
+	while (!*done && rc == 0) {
+		if (l->interrupted)
+			rc = -ECANCELED;
+		else if (uv_now(&l->uv) >= deadline_ms)
+			rc = -ETIMEDOUT;
+		else
+			uv_run(&l->uv, UV_RUN_ONCE);
+	}
+	uv_timer_stop(&l->deadline);
+	uv_timer_stop(&l->slow);
+	return rc;
+}

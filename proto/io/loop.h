@@ -1,0 +1,37 @@
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "proto/base/err.h"
+
+/* The one libuv loop of a process, its signals, and the waits of straight-line code. */
+struct pg_loop;
+struct uv_loop_s;
+
+/* NULL with *err set: out of memory or descriptors. SIGPIPE is ignored from here on. */
+struct pg_loop *pg_loop_new(struct pg_err *err);
+
+/* Runs until every handle has closed, then frees. Handles that nobody closes are a fault of ours
+ * (asserted). */
+void pg_loop_free(struct pg_loop *l);
+
+struct uv_loop_s *pg_loop_uv(struct pg_loop *l);
+
+/* The loop's clock, of the turn's start. */
+uint64_t pg_loop_now_ms(const struct pg_loop *l);
+uint64_t pg_now_us(void); /* of this moment, monotonic */
+
+/* Calls `on_signal` for SIGINT, SIGTERM and SIGHUP from the loop; NULL stops that. */
+void pg_loop_on_signal(struct pg_loop *l, void (*on_signal)(void *ctx, int signo), void *ctx);
+
+/* Straight-line code waits here while the loop runs: until *done is true (0), `deadline_ms` of
+ * pg_loop_now_ms() has come (-ETIMEDOUT; UINT64_MAX: never), or pg_loop_interrupt() was called
+ * (-ECANCELED). Not to be called from a callback of the loop. */
+int pg_loop_wait(struct pg_loop *l, const bool *done, uint64_t deadline_ms);
+
+/* Every wait, the running one and later ones, ends with -ECANCELED until `on` is false again. */
+void pg_loop_interrupt(struct pg_loop *l, bool on);
+
+/* Called in every wait that has lasted a second, and each second after: what is being waited for
+ * is the caller's to know. NULL stops that. */
+void pg_loop_on_slow(struct pg_loop *l, void (*on_slow)(void *ctx, uint64_t waited_ms), void *ctx);

@@ -1,0 +1,1 @@
+#include "proto/mux/mux.h"
