@@ -9,7 +9,12 @@
  * free call, or -EPROTO, -EMSGSIZE or -ENOMEM with *out untouched; *why names the first bad field
  * (static text, may be NULL). */
 
-enum { PG_OWNER_MAX = 64, PG_TEXT_MAX = 512, PG_PORTS_MAX = 1024 };
+enum {
+	PG_OWNER_MAX = 64,
+	PG_TEXT_MAX = 512,
+	PG_PORTS_MAX = 1024,
+	PG_OPEN_MAX = 256, /* bytes of a packed OPEN payload, with room for later fields */
+};
 
 int pg_msg_unpack(const uint8_t *p, size_t n, Podgraft__V1__Control **out, const char **why);
 void pg_msg_free(Podgraft__V1__Control *m);
