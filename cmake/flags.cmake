@@ -1,7 +1,7 @@
-# Flags of every target of ours. -Werror comes from CMAKE_COMPILE_WARNING_AS_ERROR, which the presets set.
+# Flags of every target of ours; asserts stay in release builds. -Werror comes from CMAKE_COMPILE_WARNING_AS_ERROR, which the presets set.
 add_library(pg_flags INTERFACE)
 target_compile_features(pg_flags INTERFACE c_std_11)
 target_compile_definitions(pg_flags INTERFACE _GNU_SOURCE PG_VERSION="${PG_VERSION}")
 target_include_directories(pg_flags INTERFACE ${PROJECT_SOURCE_DIR} ${PROJECT_BINARY_DIR})
-target_compile_options(pg_flags INTERFACE -fPIE -Wall -Wextra -Wshadow -Wconversion -Wvla -Wundef
+target_compile_options(pg_flags INTERFACE -fPIE -UNDEBUG -Wall -Wextra -Wshadow -Wconversion -Wvla -Wundef
   -Wstrict-prototypes -Wmissing-prototypes -Wformat=2 -Wwrite-strings -Wcast-align)
