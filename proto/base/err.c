@@ -54,6 +54,14 @@ int pg_wrap(struct pg_err *err, const char *fmt, ...)
 	return err->code;
 }
 
+int pg_blame(struct pg_err *err, enum pg_whose whose)
+{
+	if (!err)
+		return -EIO;
+	err->whose = (int)whose;
+	return err->code;
+}
+
 int pg_hint(struct pg_err *err, enum pg_whose whose, const char *fmt, ...)
 {
 	if (!err)

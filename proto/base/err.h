@@ -28,7 +28,10 @@ int pg_fail(struct pg_err *err, int code, const char *fmt, ...) PG_PRINTF(3, 4);
 /* Puts "text: " before the message, truncating at its end. Returns err->code. */
 int pg_wrap(struct pg_err *err, const char *fmt, ...) PG_PRINTF(2, 3);
 
-/* Says who can act, and how. `fmt` may be "" (no hint). Returns err->code. */
+/* Says who can act when there is nothing to advise. Returns err->code. */
+int pg_blame(struct pg_err *err, enum pg_whose whose);
+
+/* Says who can act, and how. Returns err->code. */
 int pg_hint(struct pg_err *err, enum pg_whose whose, const char *fmt, ...) PG_PRINTF(3, 4);
 
 /* The process's exit code for `err`: 0 when it holds no failure, else 1 to 6. */

@@ -1,0 +1,332 @@
+#include "proto/io/relay.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "proto/base/mem.h"
+#include "proto/base/num.h"
+#include "proto/io/sock.h"
+#include "proto/mux/limits.h"
+
+/* How the socket is watched: for reading while the stream waits for bytes, for writing while bytes
+ * wait for the socket. While neither does, UV_PRIORITIZED (which TCP never raises here) keeps it
+ * registered, so that epoll still reports a reset. */
+struct pg_relay {
+	uv_poll_t poll;
+	int fd;
+	struct pg_stream *stream; /* NULL before attach and after its end */
+	const struct pg_relay_events *events;
+	void *ctx;
+	struct pg_byteq out;  /* from the stream, for the socket */
+	struct pg_byteq kept; /* read before ACCEPTED, to be replayed elsewhere */
+	uint64_t bytes_up, bytes_down;
+	bool connecting;
+	bool want_read;  /* the stream would take bytes: tell us when there are some */
+	bool got_eof;    /* the socket's read half is at its end */
+	bool stream_eof; /* the stream's is: shutdown after `out` */
+	bool sent_eof;   /* shutdown(SHUT_WR) is done */
+	bool broken;  /* reset by its peer: what it had sent may still be read, nothing written */
+	bool closing; /* uv_close() is under way */
+};
+
+static void on_poll(uv_poll_t *handle, int status, int events);
+
+static void watch(struct pg_relay *r)
+{
+	if (r->closing)
+		return;
+	int events = 0;
+	if (r->connecting || r->out.len > 0)
+		events |= UV_WRITABLE;
+	if (r->want_read && !r->got_eof && !r->connecting)
+		events |= UV_READABLE;
+	if (r->broken || (events == 0 && r->hung_up))
+		uv_poll_stop(&r->poll);
+	else
+		uv_poll_start(&r->poll, events ? events : UV_PRIORITIZED, on_poll);
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+	struct pg_relay *r = handle->data;
+	pg_byteq_fini(&r->out);
+	pg_byteq_fini(&r->kept);
+	free(r);
+}
+
+/* The end of the relay: the socket is closed, with a reset or in order, and its memory goes after
+ * the loop's turn. */
+static void finish(struct pg_relay *r, bool reset)
+{
+	assert(!r->closing);
+	r->closing = true;
+	uv_poll_stop(&r->poll);
+	if (reset)
+		pg_sock_close_reset(r->fd);
+	else if (r->fd >= 0)
+		close(r->fd);
+	r->fd = -1;
+	uv_close((uv_handle_t *)&r->poll, on_closed);
+}
+
+/* Our own end of the stream, for a reason of ours. */
+static void give_up(struct pg_relay *r, enum pg_reset why)
+{
+	if (r->stream)
+		pg_stream_reset(r->stream, why);
+	r->stream = NULL;
+	finish(r, true);
+	r->events->ended(r->ctx, why);
+}
+
+/* The socket is reset. What arrived before may still be read: let the stream fetch it, and learn
+ * of the reset at its end. */
+static void break_down(struct pg_relay *r)
+{
+	r->broken = true;
+	if (r->stream && r->out.len > 0)
+		pg_stream_consumed(r->stream, r->out.len);
+	pg_byteq_fini(&r->out);
+	if (r->got_eof || !r->stream) {
+		give_up(r, PG_RESET_PEER);
+		return;
+	}
+	watch(r);
+	pg_stream_readable(r->stream);
+}
+
+/* Sends up to `n` bytes: what was taken, 0 when the socket is full, or a negative errno. */
+static ssize_t send_some(struct pg_relay *r, const uint8_t *p, size_t n)
+{
+	ssize_t sent;
+	do
+		sent = send(r->fd, p, n, MSG_NOSIGNAL | MSG_DONTWAIT);
+	while (sent < 0 && errno == EINTR);
+	if (sent < 0)
+		return errno == EAGAIN ? 0 : -errno;
+	r->bytes_down += (uint64_t)sent;
+	return sent;
+}
+
+static void shut_when_flushed(struct pg_relay *r)
+{
+	if (!r->stream_eof || r->out.len > 0 || r->sent_eof || r->connecting || r->broken)
+		return;
+	r->sent_eof = true;
+	shutdown(r->fd, SHUT_WR);
+}
+
+static void flush(struct pg_relay *r)
+{
+	const uint8_t *run;
+	size_t n;
+	while ((n = pg_byteq_peek(&r->out, &run)) > 0) {
+		ssize_t sent = send_some(r, run, n);
+		if (sent < 0) {
+			break_down(r);
+			return;
+		}
+		if (sent == 0)
+			break;
+		pg_byteq_drop(&r->out, (size_t)sent);
+		shut_when_flushed(r);
+		if (r->stream)
+			pg_stream_consumed(r->stream, (size_t)sent);
+		if (r->closing)
+			return;
+	}
+	watch(r);
+}
+
+static void connected(struct pg_relay *r)
+{
+	int code = pg_sock_error(r->fd);
+	if (code < 0) {
+		give_up(r, code == -ETIMEDOUT ? PG_RESET_TIMEOUT : PG_RESET_REFUSED);
+		return;
+	}
+	r->connecting = false;
+	pg_stream_accept(r->stream);
+	shut_when_flushed(r);
+	flush(r);
+}
+
+/* The socket raised what nobody asked for: an error, or the hang-up that follows both FINs. */
+static void lost(struct pg_relay *r, int status)
+{
+	struct pollfd now = { .fd = r->fd };
+	if (status >= 0 && poll(&now, 1, 0) > 0 && !(now.revents & POLLERR)) {
+		r->hung_up = true;
+		watch(r);
+		return;
+	}
+	break_down(r);
+}
+
+static void on_poll(uv_poll_t *handle, int status, int events)
+{
+	struct pg_relay *r = handle->data;
+	if (r->connecting) {
+		connected(r);
+		return;
+	}
+	if (status < 0 || (events & UV_PRIORITIZED)) {
+		lost(r, status);
+		return;
+	}
+	if (events & UV_READABLE) {
+		r->want_read = false;
+		watch(r);
+		pg_stream_readable(r->stream);
+	}
+	if ((events & UV_WRITABLE) && !r->closing)
+		flush(r);
+}
+
+int pg_relay_new(struct pg_loop *loop, int fd, bool connecting,
+		 const struct pg_relay_events *events, void *ctx, struct pg_relay **out)
+{
+	struct pg_relay *r = pg_calloc(1, sizeof(*r));
+	int rc = r ? uv_poll_init(pg_loop_uv(loop), &r->poll, fd) : -ENOMEM;
+	if (rc < 0) {
+		free(r);
+		pg_sock_close_reset(fd);
+		return rc;
+	}
+	r->poll.data = r;
+	r->fd = fd;
+	r->events = events;
+	r->ctx = ctx;
+	r->connecting = connecting;
+	pg_byteq_init(&r->out, PG_POOL_LAPTOP / PG_POOL_SHARE + PG_CREDIT_OWN);
+	pg_byteq_init(&r->kept, PG_UNACCEPTED_MAX);
+	*out = r;
+	return 0;
+}
+
+void pg_relay_attach(struct pg_relay *r, struct pg_stream *s)
+{
+	r->stream = s;
+	r->want_read = true;
+	watch(r);
+}
+
+void pg_relay_free(struct pg_relay *r)
+{
+	if (r->closing)
+		return;
+	if (r->stream)
+		pg_stream_reset(r->stream, PG_RESET_GOING);
+	r->stream = NULL;
+	finish(r, true);
+}
+
+uint64_t pg_relay_bytes_up(const struct pg_relay *r)
+{
+	return r->bytes_up;
+}
+
+uint64_t pg_relay_bytes_down(const struct pg_relay *r)
+{
+	return r->bytes_down;
+}
+
+void pg_relay_on_accepted(void *user)
+{
+	struct pg_relay *r = user;
+	pg_byteq_fini(&r->kept);
+}
+
+void pg_relay_on_data(void *user, const uint8_t *p, size_t n)
+{
+	struct pg_relay *r = user;
+	ssize_t sent = 0;
+	if (!r->connecting && !r->broken && r->out.len == 0)
+		sent = send_some(r, p, n);
+	if (r->broken || sent < 0) {
+		pg_stream_consumed(r->stream, n);
+		if (!r->broken)
+			break_down(r);
+		return;
+	}
+	if ((size_t)sent < n) {
+		if (pg_byteq_put(&r->out, p + sent, n - (size_t)sent) < 0) {
+			give_up(r, PG_RESET_LIMIT);
+			return;
+		}
+		watch(r);
+	}
+	if (sent > 0)
+		pg_stream_consumed(r->stream, (size_t)sent);
+}
+
+void pg_relay_on_eof(void *user)
+{
+	struct pg_relay *r = user;
+	r->stream_eof = true;
+	shut_when_flushed(r);
+}
+
+/* The far side never served the connection: hands the untouched socket to whoever can. */
+static void hand_back(struct pg_relay *r, enum pg_reset why)
+{
+	struct pg_byteq kept = r->kept;
+	int fd = r->fd;
+	pg_byteq_init(&r->kept, 1);
+	r->fd = -1;
+	finish(r, false);
+	r->events->refused(r->ctx, fd, &kept, r->got_eof, why);
+}
+
+void pg_relay_on_gone(void *user, enum pg_reset reason)
+{
+	struct pg_relay *r = user;
+	bool unserved = !pg_stream_is_accepted(r->stream) && !r->broken;
+	r->stream = NULL;
+	if (reason != 0 && reason != PG_RESET_PEER && unserved && r->events->refused) {
+		hand_back(r, reason);
+		return;
+	}
+	finish(r, reason != 0);
+	r->events->ended(r->ctx, reason);
+}
+
+ssize_t pg_relay_on_read(void *user, const struct iovec *iov, int count)
+{
+	struct pg_relay *r = user;
+	ssize_t n;
+	size_t room = 0;
+	for (int i = 0; i < count; i++)
+		room += iov[i].iov_len;
+	do
+		n = readv(r->fd, iov, count);
+	while (n < 0 && errno == EINTR);
+	if (n < 0 && errno != EAGAIN)
+		return -errno;
+	if (n == 0) {
+		r->got_eof = true;
+		watch(r);
+		return r->broken ? -ECONNRESET : 0;
+	}
+	if (n > 0)
+		r->bytes_up += (uint64_t)n;
+	/* A short read emptied the socket: wait for more. */
+	if (n < 0 || (size_t)n < room) {
+		r->want_read = true;
+		watch(r);
+	}
+	if (n > 0 && r->events->refused && !pg_stream_is_accepted(r->stream)) {
+		size_t left = (size_t)n;
+		for (int i = 0; i < count && left > 0; i++) {
+			size_t part = pg_min(left, iov[i].iov_len);
+			pg_byteq_put(&r->kept, iov[i].iov_base, part);
+			left -= part;
+		}
+	}
+	return n < 0 ? -EAGAIN : n;
+}
