@@ -30,6 +30,7 @@ struct pg_relay {
 	bool got_eof;    /* the socket's read half is at its end */
 	bool stream_eof; /* the stream's is: shutdown after `out` */
 	bool sent_eof;   /* shutdown(SHUT_WR) is done */
+	bool hung_up;    /* both halves ended: nothing to watch for but what is unread */
 	bool broken;  /* reset by its peer: what it had sent may still be read, nothing written */
 	bool closing; /* uv_close() is under way */
 };
