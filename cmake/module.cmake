@@ -15,7 +15,7 @@ function(pg_module name)
       add_test(NAME ${exe} COMMAND ${exe} WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
     elseif(exe MATCHES "^fuzz_" AND PG_FUZZ)
       add_executable(${exe} ${src})
-      target_compile_options(${exe} PRIVATE -Wno-missing-prototypes) # the entry point has no header
+      set_source_files_properties(${src} PROPERTIES COMPILE_OPTIONS -Wno-missing-prototypes) # its entry point has no header
       target_link_libraries(${exe} PRIVATE ${name} -fsanitize=fuzzer)
     endif()
   endforeach()

@@ -115,11 +115,17 @@ void pg_b64_encode(const uint8_t *p, size_t n, char *out)
 int pg_b64_decode(const char *text, uint8_t *out, size_t n)
 {
 	uint8_t bytes[PG_SIG_BYTES];
+	char again[PG_B64_SIG];
 	size_t got = 0;
 	assert(n <= sizeof(bytes));
 	if (sodium_base642bin(bytes, sizeof(bytes), text, strlen(text), NULL, &got, NULL,
 			      B64_VARIANT) != 0 ||
 	    got != n)
+		return -EINVAL;
+	/* libsodium 1.0.18 takes some bytes above 0x7f for digits: only the one spelling will do.
+	 */
+	pg_b64_encode(bytes, n, again);
+	if (strcmp(again, text) != 0)
 		return -EINVAL;
 	memcpy(out, bytes, n);
 	return 0;

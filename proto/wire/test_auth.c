@@ -216,6 +216,7 @@ static struct b64_case {
 	{ "base64: too much padding", "Zm9vYmE==", 5, -EINVAL },
 	{ "base64: stray bits in the last digit", "Zm9vYmF=", 5, -EINVAL },
 	{ "base64: white space", "Zm9v YmE=", 5, -EINVAL },
+	{ "base64: a byte above 0x7f", "Zm9v\xb6mE=", 5, -EINVAL },
 	{ "base64: the URL alphabet", "-_-_", 3, -EINVAL },
 	{ "base64: longer than anything we take", SIG SIG, PG_SIG_BYTES, -EINVAL },
 };
