@@ -1,5 +1,5 @@
 # Sourced by the scripts of this folder: where things are, and how a script speaks. Words for people go to stderr.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034
 set -euo pipefail
 export LC_ALL=C.UTF-8
 

@@ -2,6 +2,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "proto/base/auto.h"
+
 enum pg_level { PG_QUIET, PG_ERROR, PG_WARN, PG_INFO, PG_DEBUG };
 
 /* Where words for people go: a context that is handed down, never a global. */
@@ -12,8 +14,7 @@ struct pg_log {
 };
 
 /* One line at `level`; control characters are replaced, the newline is added. `log` may be NULL. */
-void pg_log(const struct pg_log *log, enum pg_level level, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
+void pg_log(const struct pg_log *log, enum pg_level level, const char *fmt, ...) PG_PRINTF(3, 4);
 
 /* At most `burst` passes in each `period_ms`, for messages that a peer can cause at will. Zeroed
  * at first. Returns 0 to drop the message, else 1 + the number dropped since the last pass. */

@@ -1,6 +1,8 @@
 #pragma once
 #include <stddef.h>
 
+#include "proto/base/auto.h"
+
 /* Allocation with overflow check, a byte count, and a hook that lets a test fail the nth call.
  * Everything of ours that lives on the heap comes from here and ends with free(). */
 
@@ -13,7 +15,7 @@ void *pg_realloc(void *p, size_t n, size_t size);
 /* Copies of a string, of `n` bytes with a NUL added, of formatted text. NULL: out of memory. */
 char *pg_strdup(const char *s);
 char *pg_strndup(const char *s, size_t n);
-char *pg_asprintf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+char *pg_asprintf(const char *fmt, ...) PG_PRINTF(1, 2);
 
 /* Tests only: the call after `n` further ones fails, once. (size_t)-1: none (the default).
  * pg_mem_failed() tells whether that has happened since. */
