@@ -1,6 +1,8 @@
 #include "injector/platform.h"
 
 #include <assert.h>
+#include <errno.h>
+#include <string.h>
 
 #include "proto/base/auto.h"
 
@@ -15,4 +17,20 @@ const char *pg_profile_name(enum pg_profile profile)
 {
 	assert(profile < PG_PROFILE_COUNT);
 	return profile_names[profile];
+}
+
+int pg_profile_parse(const char *name, enum pg_profile *out)
+{
+	for (size_t i = 0; i < PG_LEN(profile_names); i++) {
+		if (strcmp(profile_names[i], name) != 0)
+			continue;
+		*out = (enum pg_profile)i;
+		return 0;
+	}
+	return -EINVAL;
+}
+
+bool pg_profile_covers(enum pg_profile has, enum pg_profile needs)
+{
+	return has == needs || (has == PG_PROFILE_REDIRECT && needs == PG_PROFILE_FORWARD);
 }

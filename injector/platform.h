@@ -33,15 +33,16 @@ struct pg_pod {
 	char uid[PG_NAME_MAX + 1];
 	char node[254];
 	char container[PG_NAME_MAX + 1]; /* named by the user, the default one, or the first */
-	bool container_is_default;       /* not named: say "Defaulted container" */
-	char container_list[512];        /* "app, sidecar": for that line */
+	bool container_is_default;       /* first of several: say "Defaulted container" */
+	char container_list[512];        /* "app, sidecar, setup (init)": for that line */
 	bool host_network;
 	size_t others; /* further pods that matched */
 	struct pg_container_port ports[PG_POD_PORTS];
 	size_t port_count;
 	/* With svc/NAME: the Service's ports, mapped to this pod's. */
 	struct {
-		uint16_t service_port, target_port;
+		uint16_t service_port;
+		uint16_t target_port; /* 0: a name that no port of the pod has */
 		char name[64];
 	} service_ports[PG_POD_PORTS];
 	size_t service_port_count;
@@ -87,6 +88,9 @@ struct pg_platform_ops {
 		    struct pg_err *err);
 	/* "spdy", "tunnel", "websocket": what dial() used last; "" before. */
 	const char *(*transport)(const struct pg_platform *p);
+	/* What the running call waits for, for a status line ("image pull of ..."); "" if nothing.
+	 * Meant for pg_loop_on_slow(). */
+	const char *(*waiting_for)(const struct pg_platform *p);
 	void (*close)(struct pg_platform *p);
 };
 
@@ -95,3 +99,9 @@ struct pg_platform { /* first member of each implementation */
 };
 
 const char *pg_profile_name(enum pg_profile profile);
+
+/* 0, or -EINVAL for a name that is no profile. */
+int pg_profile_parse(const char *name, enum pg_profile *out);
+
+/* True when an agent of profile `has` can do all that a job of profile `needs` does. */
+bool pg_profile_covers(enum pg_profile has, enum pg_profile needs);
