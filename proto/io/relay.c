@@ -8,6 +8,7 @@
 #include <unistd.h>
 #include <uv.h>
 
+#include "proto/base/auto.h"
 #include "proto/base/mem.h"
 #include "proto/base/num.h"
 #include "proto/io/sock.h"
@@ -67,11 +68,11 @@ static void finish(struct pg_relay *r, bool reset)
 	assert(!r->closing);
 	r->closing = true;
 	uv_poll_stop(&r->poll);
-	if (reset)
-		pg_sock_close_reset(r->fd);
-	else if (r->fd >= 0)
-		close(r->fd);
-	r->fd = -1;
+	int fd = pg_take_fd(&r->fd);
+	if (fd >= 0 && reset)
+		pg_sock_close_reset(fd);
+	else if (fd >= 0)
+		close(fd);
 	uv_close((uv_handle_t *)&r->poll, on_closed);
 }
 
@@ -196,7 +197,6 @@ int pg_relay_new(struct pg_loop *loop, int fd, bool connecting,
 	int rc = r ? uv_poll_init(pg_loop_uv(loop), &r->poll, fd) : -ENOMEM;
 	if (rc < 0) {
 		free(r);
-		pg_sock_close_reset(fd);
 		return rc;
 	}
 	r->poll.data = r;
@@ -225,6 +225,14 @@ void pg_relay_free(struct pg_relay *r)
 		pg_stream_reset(r->stream, PG_RESET_GOING);
 	r->stream = NULL;
 	finish(r, true);
+}
+
+int pg_relay_release(struct pg_relay *r)
+{
+	assert(!r->stream);
+	int fd = pg_take_fd(&r->fd);
+	finish(r, false);
+	return fd;
 }
 
 uint64_t pg_relay_bytes_up(const struct pg_relay *r)
@@ -277,9 +285,8 @@ void pg_relay_on_eof(void *user)
 static void hand_back(struct pg_relay *r, enum pg_reset why)
 {
 	struct pg_byteq kept = r->kept;
-	int fd = r->fd;
+	int fd = pg_take_fd(&r->fd);
 	pg_byteq_init(&r->kept, 1);
-	r->fd = -1;
 	finish(r, false);
 	r->events->refused(r->ctx, fd, &kept, r->got_eof, why);
 }

@@ -24,9 +24,9 @@ struct pg_relay_events {
 	void (*ended)(void *ctx, enum pg_reset why);
 };
 
-/* A relay for `fd` (taken in any case; prepared by pg_sock_prepare()). `connecting`: connect(2) is
- * under way; pg_stream_accept() is called when it has succeeded, and the stream is refused when
- * not. `events` must outlive the relay. 0, -ENOMEM or another negative errno. */
+/* A relay for `fd` (prepared by pg_sock_prepare(); taken on success only). `connecting`: connect(2)
+ * is under way; pg_stream_accept() is called when it has succeeded, and the stream is refused
+ * when not. `events` must outlive the relay. 0, -ENOMEM or another negative errno. */
 int pg_relay_new(struct pg_loop *loop, int fd, bool connecting,
 		 const struct pg_relay_events *events, void *ctx, struct pg_relay **out);
 
@@ -36,6 +36,9 @@ void pg_relay_attach(struct pg_relay *r, struct pg_stream *s);
 /* Ends it at once: the socket is reset, and so is the stream if there is one. `ended` is not
  * called. */
 void pg_relay_free(struct pg_relay *r);
+
+/* Ends a relay that has no stream yet, and gives its socket back untouched. */
+int pg_relay_release(struct pg_relay *r);
 
 /* Bytes from the socket to the stream, and back, so far. */
 uint64_t pg_relay_bytes_up(const struct pg_relay *r);

@@ -1,0 +1,217 @@
+#include "agent/agent.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <uv.h>
+
+#include "agent/connections.h"
+#include "agent/redirects.h"
+#include "agent/routes.h"
+#include "agent/session.h"
+#include "proto/base/mem.h"
+#include "proto/mux/limits.h"
+
+enum {
+	SESSIONS_MAX = 16,
+	DRAIN_MS = 5000,
+	DRAIN_LOOK_MS = 20,
+	/* What a stream costs besides its credit: stream, relay, socket handle. */
+	STREAM_BYTES = 2 << 10,
+	/* What the agent needs for itself: program, control API, lanes. */
+	BASE_BYTES = 8 << 20,
+};
+
+struct pg_agent {
+	struct pg_loop *loop;
+	const struct pg_log *log;
+	struct pg_agent_config config;
+	struct pg_identity identity;
+	struct pg_routes *routes;
+	struct pg_redirects *redirects;
+	struct pg_connections *connections;
+	struct pg_session *sessions[SESSIONS_MAX];
+	size_t session_count;
+	uv_timer_t idle, drain;
+	uint64_t drain_end_ms;
+	bool done; /* leave the loop */
+};
+
+/* The ceiling of streams: what the memory ceiling covers when every one of them is stuck. */
+static size_t max_streams(const struct pg_agent_config *config)
+{
+	const uint64_t fixed = BASE_BYTES + PG_POOL_AGENT;
+	uint64_t room = config->memory_bytes > fixed ? config->memory_bytes - fixed : 0;
+	return (size_t)(room / (PG_CREDIT_OWN + STREAM_BYTES)) + 1;
+}
+
+static void look_at_drain(uv_timer_t *timer)
+{
+	struct pg_agent *a = timer->data;
+	if (pg_connections_open(a->connections) == 0 || pg_loop_now_ms(a->loop) >= a->drain_end_ms)
+		a->done = true;
+}
+
+/* Gives every port back at once, and lets what is open end. */
+static void stop(struct pg_agent *a, const char *why)
+{
+	if (a->drain_end_ms != 0)
+		return;
+	pg_log(a->log, PG_INFO, "%s: ending, %zu connections open", why,
+	       pg_connections_open(a->connections));
+	pg_redirects_stop_all(a->redirects, NULL);
+	a->drain_end_ms = pg_loop_now_ms(a->loop) + DRAIN_MS;
+	uv_timer_start(&a->drain, look_at_drain, 0, DRAIN_LOOK_MS);
+}
+
+static void on_signal(void *ctx, int signo)
+{
+	stop(ctx, strsignal(signo));
+}
+
+static void on_idle(uv_timer_t *timer)
+{
+	stop(timer->data, "no session for the time of --idle");
+}
+
+static void restart_idle(struct pg_agent *a)
+{
+	if (a->session_count == 0)
+		uv_timer_start(&a->idle, on_idle, a->config.idle_ms, 0);
+	else
+		uv_timer_stop(&a->idle);
+}
+
+static void on_session_ended(void *ctx, struct pg_session *s)
+{
+	struct pg_agent *a = ctx;
+	for (size_t i = 0; i < a->session_count; i++) {
+		if (a->sessions[i] == s) {
+			a->sessions[i] = a->sessions[--a->session_count];
+			break;
+		}
+	}
+	pg_log(a->log, PG_INFO, "session ended, %zu left", a->session_count);
+	restart_idle(a);
+}
+
+static struct pg_session *find_or_add(struct pg_agent *a, const uint8_t id[PG_SESSION_BYTES])
+{
+	for (size_t i = 0; i < a->session_count; i++)
+		if (memcmp(pg_session_id(a->sessions[i]), id, PG_SESSION_BYTES) == 0)
+			return a->sessions[i];
+	if (a->session_count == SESSIONS_MAX)
+		return NULL;
+	struct pg_session_config config = { .loop = a->loop,
+					    .log = a->log,
+					    .redirects = a->redirects,
+					    .connections = a->connections,
+					    .max_streams = max_streams(&a->config),
+					    .ended = on_session_ended,
+					    .ctx = a };
+	memcpy(config.id, id, PG_SESSION_BYTES);
+	struct pg_session *s = pg_session_new(&config);
+	if (!s)
+		return NULL;
+	a->sessions[a->session_count++] = s;
+	pg_log(a->log, PG_INFO, "session started, %zu now", a->session_count);
+	restart_idle(a);
+	return s;
+}
+
+static void on_linked(void *ctx, int fd, const uint8_t id[PG_SESSION_BYTES], const uint8_t *extra,
+		      size_t n)
+{
+	struct pg_agent *a = ctx;
+	struct pg_session *s = find_or_add(a, id);
+	if (!s) {
+		pg_log(a->log, PG_WARN, "a laptop is turned away: %d sessions already",
+		       SESSIONS_MAX);
+		close(fd);
+		return;
+	}
+	int rc = pg_session_lane(s, fd, extra, n);
+	if (rc < 0)
+		pg_log(a->log, PG_WARN, "a laptop is turned away: %s", strerror(-rc));
+}
+
+static void add_info(void *ctx, struct pg_buf *body)
+{
+	const struct pg_agent *a = ctx;
+	pg_buf_addf(body,
+		    "\"sessions\":%zu,\"redirects\":%zu,\"mechanism\":\"%s\",\"connections\":%zu,"
+		    "\"fallen_back\":%llu",
+		    a->session_count, pg_redirects_count(a->redirects),
+		    pg_redirects_mechanism(a->redirects), pg_connections_open(a->connections),
+		    (unsigned long long)pg_connections_fallen_back(a->connections));
+}
+
+static void print_banner(const struct pg_agent *a)
+{
+	char key[PG_B64_KEY];
+	pg_b64_encode(a->identity.keys.pub, PG_KEY_BYTES, key);
+	fprintf(a->log->to, "podgraft-agent/1 listening on 127.0.0.1:%u key %s\n",
+		pg_routes_port(a->routes), key);
+	fflush(a->log->to);
+}
+
+int pg_agent_new(struct pg_loop *loop, const struct pg_log *log,
+		 const struct pg_agent_config *config, struct pg_agent **out, struct pg_err *err)
+{
+	static const struct pg_routes_events events = { .linked = on_linked, .info = add_info };
+	struct pg_agent *a = pg_calloc(1, sizeof(*a));
+	if (!a)
+		return pg_fail(err, -ENOMEM, "start the agent");
+	*a = (struct pg_agent){ .loop = loop, .log = log, .config = *config };
+	uv_timer_init(pg_loop_uv(loop), &a->idle);
+	uv_timer_init(pg_loop_uv(loop), &a->drain);
+	a->idle.data = a->drain.data = a;
+	a->identity = (struct pg_identity){ .pod_uid = config->pod_uid,
+					    .container = config->container,
+					    .profile = config->profile,
+					    .version = PG_VERSION };
+	memcpy(a->identity.laptop_key, config->laptop_key, PG_KEY_BYTES);
+	pg_keys_make(&a->identity.keys);
+	a->redirects = pg_redirects_new(loop, log, config->container);
+	a->connections = pg_connections_new(loop, log);
+	int rc = a->redirects && a->connections ? 0 : pg_fail(err, -ENOMEM, "start the agent");
+	if (rc == 0)
+		rc = pg_routes_new(loop, &a->identity, &events, a, &a->routes, err);
+	if (rc < 0) {
+		pg_agent_free(a);
+		return rc;
+	}
+	print_banner(a);
+	restart_idle(a);
+	*out = a;
+	return 0;
+}
+
+void pg_agent_run(struct pg_agent *a)
+{
+	pg_loop_on_signal(a->loop, on_signal, a);
+	pg_loop_wait(a->loop, &a->done, UINT64_MAX);
+	pg_loop_on_signal(a->loop, NULL, NULL);
+}
+
+static void on_drain_closed(uv_handle_t *handle)
+{
+	free(handle->data);
+}
+
+void pg_agent_free(struct pg_agent *a)
+{
+	if (!a)
+		return;
+	if (a->routes)
+		pg_routes_close(a->routes);
+	while (a->session_count > 0)
+		pg_session_free(a->sessions[--a->session_count]);
+	if (a->connections)
+		pg_connections_close(a->connections);
+	if (a->redirects)
+		pg_redirects_close(a->redirects);
+	uv_close((uv_handle_t *)&a->idle, NULL);
+	uv_close((uv_handle_t *)&a->drain, on_drain_closed);
+}

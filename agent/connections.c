@@ -1,0 +1,176 @@
+#include "agent/connections.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/rules.h"
+#include "proto/base/mem.h"
+#include "proto/io/bridge.h"
+#include "proto/io/relay.h"
+#include "proto/io/sock.h"
+#include "proto/mux/limits.h"
+
+struct connection {
+	struct pg_connections *all;
+	struct connection *next, **link;
+	struct sockaddr_storage local; /* where the client was going */
+	struct pg_relay *relay;        /* served by the laptop, */
+	struct pg_bridge *bridge;      /* or by the app */
+};
+
+struct pg_connections {
+	struct pg_loop *loop;
+	const struct pg_log *log;
+	struct connection *first;
+	size_t count;
+	uint64_t fallen_back;
+	struct pg_rate refusals;
+};
+
+struct pg_connections *pg_connections_new(struct pg_loop *loop, const struct pg_log *log)
+{
+	struct pg_connections *all = pg_calloc(1, sizeof(*all));
+	if (all)
+		*all = (struct pg_connections){ .loop = loop, .log = log };
+	return all;
+}
+
+static struct connection *add(struct pg_connections *all)
+{
+	struct connection *c = pg_calloc(1, sizeof(*c));
+	if (!c)
+		return NULL;
+	c->all = all;
+	c->next = all->first;
+	c->link = &all->first;
+	if (c->next)
+		c->next->link = &c->next;
+	all->first = c;
+	all->count++;
+	return c;
+}
+
+static void drop(struct connection *c)
+{
+	*c->link = c->next;
+	if (c->next)
+		c->next->link = c->link;
+	c->all->count--;
+	free(c);
+}
+
+static void on_bridge_ended(void *ctx, bool refused)
+{
+	(void)refused; /* the client has seen the reset that the app's port gives without us */
+	drop(ctx);
+}
+
+/* Joins the client to the app; what it has sent so far goes first. */
+static void fall_back(struct connection *c, int fd, struct pg_byteq *kept, bool at_eof)
+{
+	int app = pg_sock_connect((const struct sockaddr *)&c->local, PG_MARK);
+	int rc = app;
+	if (app < 0)
+		pg_sock_close_reset(fd);
+	else
+		rc = pg_bridge_new(c->all->loop, fd, app, kept, at_eof, on_bridge_ended, c,
+				   &c->bridge);
+	pg_byteq_fini(kept);
+	c->all->fallen_back++;
+	if (rc < 0)
+		drop(c);
+}
+
+static void on_refused(void *ctx, int fd, struct pg_byteq *kept, bool at_eof, enum pg_reset why)
+{
+	struct connection *c = ctx;
+	uint32_t pass = pg_rate_pass(&c->all->refusals, 1, 10000, pg_loop_now_ms(c->all->loop));
+	if (pass > 0)
+		pg_log(c->all->log, PG_WARN,
+		       "the laptop did not serve a connection (%s): the app does",
+		       pg_reset_name(why));
+	c->relay = NULL;
+	fall_back(c, fd, kept, at_eof);
+}
+
+static void on_relay_ended(void *ctx, enum pg_reset why)
+{
+	(void)why;
+	drop(ctx);
+}
+
+static const struct pg_relay_events relay_events = { .refused = on_refused,
+						     .ended = on_relay_ended };
+
+/* Opens the stream for `c`: 0, or a negative errno with `c` and `fd` untouched. */
+static int open_stream(struct connection *c, struct pg_link *link, uint32_t redirect, int fd,
+		       const struct sockaddr_storage *peer)
+{
+	uint8_t packed[128], peer_bytes[16], local_bytes[16];
+	uint16_t peer_port, local_port;
+	Podgraft__V1__Open open = PODGRAFT__V1__OPEN__INIT;
+	open.redirect = redirect;
+	open.peer_address.data = peer_bytes;
+	open.peer_address.len = (size_t)pg_addr_bytes(peer, peer_bytes, &peer_port);
+	open.peer_port = peer_port;
+	open.local_address.data = local_bytes;
+	open.local_address.len = (size_t)pg_addr_bytes(&c->local, local_bytes, &local_port);
+	open.local_port = local_port;
+	int n = pg_open_pack(&open, packed, sizeof(packed));
+	if (n < 0)
+		return n;
+	struct pg_stream *stream;
+	struct pg_relay *relay;
+	int rc = pg_relay_new(c->all->loop, fd, false, &relay_events, c, &relay);
+	if (rc < 0)
+		return rc;
+	rc = pg_mux_open(pg_link_mux(link), packed, (size_t)n, relay, &stream);
+	if (rc < 0) {
+		pg_relay_release(relay);
+		return rc;
+	}
+	c->relay = relay;
+	pg_relay_attach(relay, stream);
+	return 0;
+}
+
+void pg_connections_serve(struct pg_connections *all, struct pg_link *link, uint32_t redirect,
+			  int fd, const struct sockaddr_storage *peer,
+			  const struct sockaddr_storage *local)
+{
+	struct connection *c = add(all);
+	if (!c) {
+		pg_sock_close_reset(fd);
+		return;
+	}
+	c->local = *local;
+	if (link && open_stream(c, link, redirect, fd, peer) == 0)
+		return;
+	struct pg_byteq nothing;
+	pg_byteq_init(&nothing, PG_UNACCEPTED_MAX);
+	fall_back(c, fd, &nothing, false);
+}
+
+size_t pg_connections_open(const struct pg_connections *all)
+{
+	return all->count;
+}
+
+uint64_t pg_connections_fallen_back(const struct pg_connections *all)
+{
+	return all->fallen_back;
+}
+
+void pg_connections_close(struct pg_connections *all)
+{
+	while (all->first) {
+		struct connection *c = all->first;
+		if (c->relay)
+			pg_relay_free(c->relay);
+		if (c->bridge)
+			pg_bridge_free(c->bridge);
+		drop(c);
+	}
+	free(all);
+}

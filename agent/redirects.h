@@ -1,0 +1,54 @@
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "agent/rules.h"
+#include "proto/base/log.h"
+#include "proto/io/loop.h"
+
+/* Every redirect of this agent: the rule set, the listeners behind it, and the lease that keeps
+ * both alive. Connections that arrive are handed to the redirect's owner. */
+struct pg_redirects;
+struct pg_redirect;
+
+struct pg_redirect_owner {
+	/* A connection to the redirect's port: `fd` is prepared (pg_sock_prepare()) and the
+	 * callee's, `peer` its client, `local` where it was going. */
+	void (*arrived)(void *ctx, const struct pg_redirect *rd, int fd,
+			const struct sockaddr_storage *peer, const struct sockaddr_storage *local);
+};
+
+struct pg_redirect {   /* read-only outside */
+	uint32_t id;   /* as the laptop gave it */
+	uint16_t port; /* of the pod */
+	const struct pg_redirect_owner *owner;
+	void *ctx;
+};
+
+/* `tag` makes the names of our rules our own; both borrowed. NULL: out of memory. Nothing of the
+ * kernel is touched before the first redirect. */
+struct pg_redirects *pg_redirects_new(struct pg_loop *loop, const struct pg_log *log,
+				      const char *tag);
+
+/* Removes every rule, closes the listeners, and frees after the loop's turn. */
+void pg_redirects_close(struct pg_redirects *all);
+
+/* Starts one: `rule` is copied. -EBUSY: *claim_out names the holder. -EEXIST: this agent has a
+ * redirect of that port. -EPERM and the like: why rules cannot be made here. */
+int pg_redirects_start(struct pg_redirects *all, uint32_t id, const struct pg_rule *rule,
+		       const struct pg_redirect_owner *owner, void *ctx, struct pg_claim *claim_out,
+		       struct pg_err *err);
+
+/* Stops the redirect `id` of `ctx`: new connections reach the app from now on. -ENOENT. */
+int pg_redirects_stop(struct pg_redirects *all, uint32_t id, void *ctx, struct pg_err *err);
+
+/* Stops every redirect of `ctx`, or all when it is NULL. */
+void pg_redirects_stop_all(struct pg_redirects *all, const void *ctx);
+
+/* Those that stand. */
+size_t pg_redirects_count(const struct pg_redirects *all);
+
+/* "tproxy", "nat", or "" before the first redirect. */
+const char *pg_redirects_mechanism(const struct pg_redirects *all);

@@ -1,0 +1,238 @@
+#include "agent/session.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+#include <uv.h>
+
+#include "agent/ports.h"
+#include "proto/base/mem.h"
+#include "proto/io/lane_sock.h"
+#include "proto/io/link.h"
+#include "proto/io/sock.h"
+
+enum { LISTENING_MAX = 4096 };
+
+struct lane {
+	struct pg_session *session;
+	struct pg_link *link; /* NULL: free slot */
+};
+
+struct pg_session {
+	struct pg_session_config config;
+	struct lane lanes[PG_SESSION_LANES];
+	uv_idle_t reaper; /* frees what ended, outside of its own callbacks */
+	bool reaping, over;
+};
+
+static void answer_status(struct lane *lane, uint32_t request, Podgraft__V1__RedirectStatus *status)
+{
+	Podgraft__V1__Control msg = PODGRAFT__V1__CONTROL__INIT;
+	msg.request = request;
+	msg.body_case = PODGRAFT__V1__CONTROL__BODY_REDIRECT_STATUS;
+	msg.redirect_status = status;
+	if (pg_link_send(lane->link, &msg) < 0)
+		pg_log(lane->session->config.log, PG_ERROR, "no memory to answer a laptop");
+}
+
+/* A connection has arrived: it becomes a stream of the lane with the fewest, or goes to the app. */
+static void on_arrived(void *ctx, const struct pg_redirect *rd, int fd,
+		       const struct sockaddr_storage *peer, const struct sockaddr_storage *local)
+{
+	struct pg_session *s = ctx;
+	struct pg_link *best = NULL;
+	for (int i = 0; i < PG_SESSION_LANES; i++) {
+		struct pg_link *link = s->lanes[i].link;
+		if (link && (!best ||
+			     pg_mux_streams(pg_link_mux(link)) < pg_mux_streams(pg_link_mux(best))))
+			best = link;
+	}
+	pg_connections_serve(s->config.connections, best, rd->id, fd, peer, local);
+}
+
+static const struct pg_redirect_owner redirect_owner = { .arrived = on_arrived };
+
+static void start_redirect(struct lane *lane, uint32_t request,
+			   const Podgraft__V1__RedirectStart *start)
+{
+	struct pg_session *s = lane->session;
+	struct pg_rule rule = { .port = (uint16_t)start->port,
+				.no_local = start->no_local,
+				.wire = start->wire,
+				.holder = start->owner };
+	struct pg_claim claim = { .holder = "" };
+	struct pg_err err = { 0 };
+	Podgraft__V1__RedirectStatus status = PODGRAFT__V1__REDIRECT_STATUS__INIT;
+	status.redirect = start->redirect;
+	int rc = pg_redirects_start(s->config.redirects, start->redirect, &rule, &redirect_owner, s,
+				    &claim, &err);
+	if (rc == 0) {
+		status.state = PODGRAFT__V1__REDIRECT_STATE__REDIRECT_STATE_ARMED;
+		status.text = (char *)pg_redirects_mechanism(s->config.redirects);
+	} else {
+		status.state = PODGRAFT__V1__REDIRECT_STATE__REDIRECT_STATE_FAILED;
+		status.code = -rc;
+		status.text = err.what;
+		status.holder = claim.holder;
+		status.since = claim.since;
+	}
+	answer_status(lane, request, &status);
+}
+
+static void stop_redirect(struct lane *lane, uint32_t request, uint32_t id)
+{
+	struct pg_session *s = lane->session;
+	struct pg_err err = { 0 };
+	Podgraft__V1__RedirectStatus status = PODGRAFT__V1__REDIRECT_STATUS__INIT;
+	status.redirect = id;
+	status.state = PODGRAFT__V1__REDIRECT_STATE__REDIRECT_STATE_STOPPED;
+	int rc = pg_redirects_stop(s->config.redirects, id, s, &err);
+	if (rc < 0) {
+		status.state = PODGRAFT__V1__REDIRECT_STATE__REDIRECT_STATE_FAILED;
+		status.code = -rc;
+		status.text = err.what;
+	}
+	answer_status(lane, request, &status);
+}
+
+/* The ports that something in the pod listens on: one entry per port and family. */
+static void answer_ports(struct lane *lane, uint32_t request)
+{
+	pg_auto_free struct pg_listening *found = pg_calloc(LISTENING_MAX, sizeof(*found));
+	pg_auto_free Podgraft__V1__Port *ports = pg_calloc(PG_PORTS_MAX, sizeof(*ports));
+	pg_auto_free Podgraft__V1__Port **list = pg_calloc(PG_PORTS_MAX, sizeof(*list));
+	Podgraft__V1__Ports answer = PODGRAFT__V1__PORTS__INIT;
+	Podgraft__V1__Control msg = PODGRAFT__V1__CONTROL__INIT;
+	struct pg_err err = { 0 };
+	size_t count = 0;
+	if (!found || !ports || !list)
+		return;
+	if (pg_ports_list(found, LISTENING_MAX, &count, &err) < 0)
+		pg_log(lane->session->config.log, PG_ERROR, "list listening sockets: %s", err.what);
+	for (size_t i = 0; i < count && answer.n_ports < PG_PORTS_MAX; i++) {
+		if (found[i].protocol != IPPROTO_TCP || found[i].port == 0)
+			continue;
+		Podgraft__V1__Port *port = &ports[answer.n_ports];
+		podgraft__v1__port__init(port);
+		port->port = found[i].port;
+		port->family = found[i].family;
+		port->loopback = pg_listening_is_loopback(&found[i]);
+		list[answer.n_ports++] = port;
+	}
+	answer.ports = list;
+	msg.request = request;
+	msg.body_case = PODGRAFT__V1__CONTROL__BODY_PORTS;
+	msg.ports = &answer;
+	if (pg_link_send(lane->link, &msg) < 0)
+		pg_log(lane->session->config.log, PG_ERROR, "no memory to answer a laptop");
+}
+
+static void on_reap(uv_idle_t *idle);
+
+static void schedule_reaping(struct pg_session *s)
+{
+	if (!s->reaping)
+		uv_idle_start(&s->reaper, on_reap);
+	s->reaping = true;
+}
+
+static void on_control(void *ctx, const Podgraft__V1__Control *msg)
+{
+	struct lane *lane = ctx;
+	switch (msg->body_case) {
+	case PODGRAFT__V1__CONTROL__BODY_REDIRECT_START:
+		start_redirect(lane, msg->request, msg->redirect_start);
+		break;
+	case PODGRAFT__V1__CONTROL__BODY_REDIRECT_STOP:
+		stop_redirect(lane, msg->request, msg->redirect_stop->redirect);
+		break;
+	case PODGRAFT__V1__CONTROL__BODY_PORTS_REQUEST:
+		answer_ports(lane, msg->request);
+		break;
+	case PODGRAFT__V1__CONTROL__BODY_GOODBYE:
+		pg_redirects_stop_all(lane->session->config.redirects, lane->session);
+		lane->session->over = true;
+		schedule_reaping(lane->session);
+		break;
+	default: /* an answer to a question that an agent never asks */
+		break;
+	}
+}
+
+static void on_link_ended(void *ctx, const struct pg_err *why)
+{
+	struct lane *lane = ctx;
+	struct pg_session *s = lane->session;
+	if (why)
+		pg_log(s->config.log, PG_WARN, "a laptop's link is lost: %s", why->what);
+	pg_link_free(lane->link);
+	lane->link = NULL;
+	schedule_reaping(s);
+}
+
+struct pg_session *pg_session_new(const struct pg_session_config *config)
+{
+	struct pg_session *s = pg_calloc(1, sizeof(*s));
+	if (!s)
+		return NULL;
+	s->config = *config;
+	for (int i = 0; i < PG_SESSION_LANES; i++)
+		s->lanes[i].session = s;
+	uv_idle_init(pg_loop_uv(config->loop), &s->reaper);
+	s->reaper.data = s;
+	return s;
+}
+
+int pg_session_lane(struct pg_session *s, int fd, const uint8_t *extra, size_t n)
+{
+	struct lane *lane = NULL;
+	for (int i = 0; i < PG_SESSION_LANES && !lane; i++)
+		if (!s->lanes[i].link)
+			lane = &s->lanes[i];
+	if (!lane) {
+		pg_sock_close_reset(fd);
+		return -EMFILE;
+	}
+	struct pg_link_config config = { .max_streams = s->config.max_streams,
+					 .events = { .control = on_control,
+						     .ended = on_link_ended },
+					 .ctx = lane };
+	struct pg_lane *carrier;
+	int rc = pg_lane_sock_new(s->config.loop, fd, (struct pg_lane_events){ 0 }, NULL, &carrier);
+	if (rc == 0)
+		rc = pg_link_new(s->config.loop, carrier, &config, extra, n, &lane->link);
+	return rc;
+}
+
+const uint8_t *pg_session_id(const struct pg_session *s)
+{
+	return s->config.id;
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+	free(handle->data);
+}
+
+void pg_session_free(struct pg_session *s)
+{
+	pg_redirects_stop_all(s->config.redirects, s);
+	for (int i = 0; i < PG_SESSION_LANES; i++)
+		pg_link_free(s->lanes[i].link);
+	uv_close((uv_handle_t *)&s->reaper, on_closed);
+}
+
+/* A session without lanes, or one whose laptop said goodbye, is over. */
+static void on_reap(uv_idle_t *idle)
+{
+	struct pg_session *s = idle->data;
+	bool alive = false;
+	uv_idle_stop(idle);
+	s->reaping = false;
+	for (int i = 0; i < PG_SESSION_LANES; i++)
+		alive = alive || s->lanes[i].link;
+	if (alive && !s->over)
+		return;
+	s->config.ended(s->config.ctx, s);
+	pg_session_free(s);
+}

@@ -1,0 +1,36 @@
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "agent/connections.h"
+#include "agent/redirects.h"
+#include "proto/wire/auth.h"
+
+/* One laptop and everything it started here. Its lanes carry the streams; when the last one is
+ * gone, so are its redirects. */
+struct pg_session;
+
+struct pg_session_config {
+	struct pg_loop *loop;
+	const struct pg_log *log;
+	struct pg_redirects *redirects;
+	struct pg_connections *connections;
+	uint8_t id[PG_SESSION_BYTES];
+	size_t max_streams;
+	/* The session is over and everything of it undone; it frees itself after this call. */
+	void (*ended)(void *ctx, struct pg_session *s);
+	void *ctx;
+};
+
+enum { PG_SESSION_LANES = 8 };
+
+/* NULL: out of memory. */
+struct pg_session *pg_session_new(const struct pg_session_config *config);
+
+/* Adds a lane over the socket `fd` (taken in any case). -ENOMEM, -EMFILE: too many lanes. */
+int pg_session_lane(struct pg_session *s, int fd, const uint8_t *extra, size_t n);
+
+const uint8_t *pg_session_id(const struct pg_session *s);
+
+/* Ends it: redirects stop, streams and lanes are reset. `ended` is not called. */
+void pg_session_free(struct pg_session *s);

@@ -1,0 +1,196 @@
+#include "proto/io/bridge.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <uv.h>
+
+#include "proto/base/mem.h"
+#include "proto/io/sock.h"
+
+enum { CLIENT, SERVER, SIDES, READ_BYTES = 64 << 10 };
+
+struct side {
+	uv_poll_t poll;
+	struct pg_bridge *bridge;
+	int fd;
+	struct pg_byteq out; /* for this socket; what the other side's was read into */
+	bool got_eof;        /* nothing more to be read here */
+	bool sent_eof;       /* shutdown(SHUT_WR) is done here */
+	bool hung_up;        /* both halves ended: nothing to watch for but what is unread */
+};
+
+struct pg_bridge {
+	struct side sides[SIDES];
+	void (*ended)(void *ctx, bool refused);
+	void *ctx;
+	int open_handles;
+	bool connecting, closing;
+};
+
+static void on_poll(uv_poll_t *poll, int status, int events);
+
+static struct side *other(struct side *s)
+{
+	return &s->bridge->sides[s == &s->bridge->sides[CLIENT] ? SERVER : CLIENT];
+}
+
+static void watch(struct side *s)
+{
+	int events = 0;
+	bool connecting = s->bridge->connecting && s == &s->bridge->sides[SERVER];
+	if (s->bridge->closing)
+		return;
+	if (s->out.len > 0 || connecting)
+		events |= UV_WRITABLE;
+	if (!s->got_eof && other(s)->out.len < PG_BRIDGE_BYTES / 2 && !connecting)
+		events |= UV_READABLE;
+	if (events)
+		uv_poll_start(&s->poll, events, on_poll);
+	else if (s->hung_up || (s->got_eof && s->sent_eof))
+		uv_poll_stop(&s->poll);
+	else
+		uv_poll_start(&s->poll, UV_PRIORITIZED, on_poll); /* a reset is still reported */
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+	struct side *s = handle->data;
+	struct pg_bridge *b = s->bridge;
+	if (--b->open_handles == 0)
+		free(b);
+}
+
+static void finish(struct pg_bridge *b, bool reset)
+{
+	assert(!b->closing);
+	b->closing = true;
+	for (int i = 0; i < SIDES; i++) {
+		struct side *s = &b->sides[i];
+		uv_poll_stop(&s->poll);
+		if (reset)
+			pg_sock_close_reset(s->fd);
+		else
+			close(s->fd);
+		pg_byteq_fini(&s->out);
+		uv_close((uv_handle_t *)&s->poll, on_closed);
+	}
+}
+
+static void end(struct pg_bridge *b, bool reset)
+{
+	bool refused = b->connecting;
+	finish(b, reset);
+	b->ended(b->ctx, refused);
+}
+
+/* Sends what is queued for `s`: 0, or a negative errno when its socket is reset. */
+static int flush(struct side *s)
+{
+	const uint8_t *run;
+	size_t n;
+	while ((n = pg_byteq_peek(&s->out, &run)) > 0) {
+		ssize_t sent = send(s->fd, run, n, MSG_NOSIGNAL | MSG_DONTWAIT);
+		if (sent < 0 && errno != EAGAIN && errno != EINTR)
+			return -errno;
+		if (sent < 0)
+			return 0;
+		pg_byteq_drop(&s->out, (size_t)sent);
+	}
+	if (other(s)->got_eof && !s->sent_eof) {
+		s->sent_eof = true;
+		shutdown(s->fd, SHUT_WR);
+	}
+	return 0;
+}
+
+/* Reads once from `s` for the other side: 0, or a negative errno when a socket is reset. */
+static int fetch(struct side *s)
+{
+	uint8_t bytes[READ_BYTES];
+	ssize_t n = recv(s->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+	if (n < 0)
+		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+	if (n == 0)
+		s->got_eof = true;
+	else if (pg_byteq_put(&other(s)->out, bytes, (size_t)n) < 0)
+		return -ENOMEM;
+	return s->bridge->connecting ? 0 : flush(other(s));
+}
+
+static void on_poll(uv_poll_t *handle, int status, int events)
+{
+	struct side *s = handle->data;
+	struct pg_bridge *b = s->bridge;
+	int rc = 0;
+	if (b->connecting && s == &b->sides[SERVER]) {
+		rc = pg_sock_error(s->fd);
+		if (rc == 0 && status >= 0) {
+			b->connecting = false;
+			rc = flush(s);
+		}
+	} else if (status < 0) {
+		rc = -ECONNRESET;
+	} else if (events & UV_PRIORITIZED) {
+		struct pollfd now = { .fd = s->fd };
+		s->hung_up = poll(&now, 1, 0) > 0 && !(now.revents & POLLERR);
+		rc = s->hung_up ? 0 : -ECONNRESET;
+	}
+	if (rc == 0 && (events & UV_READABLE))
+		rc = fetch(s);
+	if (rc == 0 && (events & UV_WRITABLE))
+		rc = flush(s);
+	if (rc < 0)
+		end(b, true);
+	else if (b->sides[CLIENT].sent_eof && b->sides[SERVER].sent_eof)
+		end(b, false);
+	else
+		for (int i = 0; i < SIDES; i++)
+			watch(&b->sides[i]);
+}
+
+int pg_bridge_new(struct pg_loop *loop, int client, int server, struct pg_byteq *first,
+		  bool client_eof, void (*ended)(void *ctx, bool refused), void *ctx,
+		  struct pg_bridge **out)
+{
+	struct pg_bridge *b = pg_calloc(1, sizeof(*b));
+	const int fds[SIDES] = { client, server };
+	int rc = b ? 0 : -ENOMEM;
+	for (int i = 0; rc == 0 && i < SIDES; i++) {
+		struct side *s = &b->sides[i];
+		rc = uv_poll_init(pg_loop_uv(loop), &s->poll, fds[i]);
+		if (rc < 0)
+			break;
+		b->open_handles++;
+		s->poll.data = s;
+		s->bridge = b;
+		s->fd = fds[i];
+		pg_byteq_init(&s->out, PG_BRIDGE_BYTES + READ_BYTES);
+	}
+	if (rc < 0) {
+		pg_sock_close_reset(client);
+		pg_sock_close_reset(server);
+		for (int i = 0; b && i < b->open_handles; i++)
+			uv_close((uv_handle_t *)&b->sides[i].poll, on_closed);
+		if (b && b->open_handles == 0)
+			free(b);
+		return rc;
+	}
+	b->ended = ended;
+	b->ctx = ctx;
+	b->connecting = true;
+	b->sides[SERVER].out = *first;
+	b->sides[SERVER].out.cap = PG_BRIDGE_BYTES + READ_BYTES;
+	pg_byteq_init(first, first->cap);
+	b->sides[CLIENT].got_eof = client_eof;
+	for (int i = 0; i < SIDES; i++)
+		watch(&b->sides[i]);
+	*out = b;
+	return 0;
+}
+
+void pg_bridge_free(struct pg_bridge *b)
+{
+	finish(b, true);
+}

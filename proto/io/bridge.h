@@ -1,0 +1,22 @@
+#pragma once
+#include <stdbool.h>
+
+#include "proto/base/byteq.h"
+#include "proto/io/loop.h"
+
+/* Joins two TCP sockets on this machine, both directions, with half-close and reset: what serves a
+ * client when the laptop does not. Each direction holds at most PG_BRIDGE_BYTES. */
+struct pg_bridge;
+
+enum { PG_BRIDGE_BYTES = 256 << 10 };
+
+/* Joins `client` to `server`, whose connect(2) may still be under way; both are taken in any
+ * case. `first` (emptied) goes to the server before anything that the client sends from now on;
+ * `client_eof`: the client's end was read already. `ended` is called once, when both are closed;
+ * `refused` tells whether the server could not be reached. 0, -ENOMEM or another negative errno. */
+int pg_bridge_new(struct pg_loop *loop, int client, int server, struct pg_byteq *first,
+		  bool client_eof, void (*ended)(void *ctx, bool refused), void *ctx,
+		  struct pg_bridge **out);
+
+/* Resets both sockets; `ended` is not called. */
+void pg_bridge_free(struct pg_bridge *b);
