@@ -1,0 +1,216 @@
+#include "injector/redirect.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <uv.h>
+
+#include "proto/base/mem.h"
+#include "proto/io/relay.h"
+#include "proto/io/sock.h"
+
+enum { REDIRECTS_MAX = 256, REFUSALS_MS = 10000 };
+
+struct connection {
+	struct pg_redirects *all;
+	struct connection *next, **link;
+	struct pg_relay *relay;
+};
+
+struct entry {
+	struct pg_redirect_want want;
+	bool armed;
+};
+
+struct pg_redirects {
+	struct pg_loop *loop;
+	const struct pg_log *log;
+	struct entry entries[REDIRECTS_MAX]; /* a redirect's id is its index + 1 */
+	size_t count;
+	struct connection *first;
+	struct pg_redirect_counts counts;
+	struct pg_rate refusals;
+};
+
+struct pg_redirects *pg_redirects_new(struct pg_loop *loop, const struct pg_log *log)
+{
+	struct pg_redirects *r = pg_calloc(1, sizeof(*r));
+	if (r)
+		*r = (struct pg_redirects){ .loop = loop, .log = log };
+	return r;
+}
+
+static void drop(struct connection *c)
+{
+	*c->link = c->next;
+	if (c->next)
+		c->next->link = c->link;
+	c->all->counts.open--;
+	if (c->relay) {
+		c->all->counts.bytes_in += pg_relay_bytes_down(c->relay);
+		c->all->counts.bytes_out += pg_relay_bytes_up(c->relay);
+	}
+	free(c);
+}
+
+void pg_redirects_cut(struct pg_redirects *r)
+{
+	while (r->first) {
+		pg_relay_free(r->first->relay);
+		drop(r->first);
+	}
+}
+
+void pg_redirects_free(struct pg_redirects *r)
+{
+	if (!r)
+		return;
+	pg_redirects_cut(r);
+	free(r);
+}
+
+static void say_refused(struct pg_redirects *r, const struct entry *e, const char *why)
+{
+	char text[PG_ADDR_TEXT];
+	r->counts.refused++;
+	pg_addr_text(&e->want.local, text);
+	if (pg_rate_pass(&r->refusals, 1, REFUSALS_MS, pg_loop_now_ms(r->loop)) > 0)
+		pg_log(r->log, PG_WARN, "port %u: %s: %s; the app in the pod answers instead",
+		       e->want.pod_port, text, why);
+}
+
+static void on_relay_ended(void *ctx, enum pg_reset why)
+{
+	struct connection *c = ctx;
+	if (why == PG_RESET_REFUSED || why == PG_RESET_TIMEOUT)
+		say_refused(c->all, &c->all->entries[0], pg_reset_name(why));
+	drop(c);
+}
+
+static const struct pg_relay_events relay_events = { .ended = on_relay_ended };
+
+/* A connection object on the list, with its relay to a socket that is being connected. */
+static int add(struct pg_redirects *r, int fd, struct connection **out)
+{
+	struct connection *c = pg_calloc(1, sizeof(*c));
+	if (!c)
+		return -ENOMEM;
+	int rc = pg_relay_new(r->loop, fd, true, &relay_events, c, &c->relay);
+	if (rc < 0) {
+		free(c);
+		return rc;
+	}
+	c->all = r;
+	c->next = r->first;
+	c->link = &r->first;
+	if (c->next)
+		c->next->link = &c->next;
+	r->first = c;
+	r->counts.open++;
+	*out = c;
+	return 0;
+}
+
+enum pg_reset pg_redirects_opened(void *ctx, struct pg_stream *s, const Podgraft__V1__Open *open,
+				  struct pg_relay **relay_out)
+{
+	struct pg_redirects *r = ctx;
+	struct connection *c;
+	if (open->redirect == 0 || open->redirect > r->count)
+		return PG_RESET_UNKNOWN;
+	const struct entry *e = &r->entries[open->redirect - 1];
+	r->counts.total++;
+	int fd = pg_sock_connect((const struct sockaddr *)&e->want.local, 0);
+	if (fd < 0) {
+		say_refused(r, e, strerror(-fd));
+		return fd == -EMFILE || fd == -ENFILE ? PG_RESET_LIMIT : PG_RESET_REFUSED;
+	}
+	if (add(r, fd, &c) < 0) {
+		pg_sock_close_reset(fd);
+		return PG_RESET_LIMIT;
+	}
+	pg_relay_attach(c->relay, s);
+	*relay_out = c->relay;
+	return 0;
+}
+
+/* What the agent said about a redirect that it could not arm. */
+static int explain(const Podgraft__V1__RedirectStatus *st, uint16_t port, struct pg_err *err)
+{
+	char text[PG_TEXT_MAX + 1];
+	snprintf(text, sizeof(text), "%s", st->text);
+	pg_sanitize(text);
+	if (st->code != EBUSY) {
+		pg_fail(err, st->code > 0 ? -st->code : -EIO, "redirect of port %u: %s.", port,
+			text);
+		return pg_hint(err, PG_TARGET,
+			       "'podgraft redirect --help' says what a redirect needs");
+	}
+	char holder[PG_OWNER_MAX + 1], when[32] = "";
+	snprintf(holder, sizeof(holder), "%s", st->holder);
+	pg_sanitize(holder);
+	time_t since = (time_t)st->since;
+	struct tm tm;
+	if (st->since > 0 && localtime_r(&since, &tm))
+		strftime(when, sizeof(when), " since %F %T", &tm);
+	pg_fail(err, -EBUSY, "port %u is redirected by %s%s.", port,
+		holder[0] ? holder : "somebody else", when);
+	return pg_hint(err, PG_TARGET, "ask them to end it, or choose another pod");
+}
+
+int pg_redirects_start(struct pg_redirects *r, struct pg_tunnel *t,
+		       const struct pg_redirect_want *want, bool no_local, const char *owner,
+		       char mechanism_out[32], struct pg_err *err)
+{
+	if (r->count == REDIRECTS_MAX)
+		return pg_fail(err, -ENOSPC, "more than %d redirects.", REDIRECTS_MAX);
+	struct entry *e = &r->entries[r->count];
+	*e = (struct entry){ .want = *want };
+	Podgraft__V1__RedirectStart start = PODGRAFT__V1__REDIRECT_START__INIT;
+	Podgraft__V1__Control question = PODGRAFT__V1__CONTROL__INIT, *answer;
+	start.redirect = (uint32_t)++r->count; /* its connections may come before the answer */
+	start.port = want->pod_port;
+	start.no_local = no_local;
+	start.owner = (char *)owner;
+	question.body_case = PODGRAFT__V1__CONTROL__BODY_REDIRECT_START;
+	question.redirect_start = &start;
+	int rc = pg_tunnel_ask(t, &question, &answer, err);
+	if (rc < 0)
+		return rc;
+	const Podgraft__V1__RedirectStatus *st = answer->redirect_status;
+	if (answer->body_case != PODGRAFT__V1__CONTROL__BODY_REDIRECT_STATUS)
+		rc = pg_fail(err, -EPROTO, "the agent answers another question");
+	else if (st->state != PODGRAFT__V1__REDIRECT_STATE__REDIRECT_STATE_ARMED)
+		rc = explain(st, want->pod_port, err);
+	else
+		snprintf(mechanism_out, 32, "%s", st->text);
+	pg_msg_free(answer);
+	e->armed = rc == 0;
+	return rc;
+}
+
+void pg_redirects_stop(struct pg_redirects *r, struct pg_tunnel *t)
+{
+	for (size_t i = 0; i < r->count; i++) {
+		Podgraft__V1__RedirectStop stop = PODGRAFT__V1__REDIRECT_STOP__INIT;
+		Podgraft__V1__Control question = PODGRAFT__V1__CONTROL__INIT, *answer;
+		struct pg_err err = { 0 };
+		if (!r->entries[i].armed)
+			continue;
+		r->entries[i].armed = false;
+		stop.redirect = (uint32_t)i + 1;
+		question.body_case = PODGRAFT__V1__CONTROL__BODY_REDIRECT_STOP;
+		question.redirect_stop = &stop;
+		if (pg_tunnel_ask(t, &question, &answer, &err) == 0)
+			pg_msg_free(answer);
+		else
+			pg_log(r->log, PG_DEBUG, "stop the redirect of port %u: %s",
+			       r->entries[i].want.pod_port, err.what);
+	}
+}
+
+struct pg_redirect_counts pg_redirects_counts(const struct pg_redirects *r)
+{
+	return r->counts;
+}

@@ -1,0 +1,46 @@
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "injector/tunnel.h"
+#include "proto/base/log.h"
+
+/* The laptop's half of redirects: which port of the pod goes to which local address, and the
+ * connections on their way there. */
+struct pg_redirects;
+
+struct pg_redirect_want {
+	uint16_t pod_port;
+	struct sockaddr_storage local; /* where its connections go on this machine */
+};
+
+struct pg_redirect_counts {
+	uint64_t total, refused; /* connections so far; those that the local side did not take */
+	uint64_t bytes_in, bytes_out; /* from the pod, to the pod; of connections that have ended */
+	size_t open;
+};
+
+/* `log` is borrowed. NULL: out of memory. */
+struct pg_redirects *pg_redirects_new(struct pg_loop *loop, const struct pg_log *log);
+
+/* Resets what is open. */
+void pg_redirects_free(struct pg_redirects *r);
+
+/* Arms one over the tunnel: 0, and *mechanism_out (32 bytes) is "tproxy" or "nat"; or what the
+ * agent said, in words, with a hint. */
+int pg_redirects_start(struct pg_redirects *r, struct pg_tunnel *t,
+		       const struct pg_redirect_want *want, bool no_local, const char *owner,
+		       char mechanism_out[32], struct pg_err *err);
+
+/* Takes every rule back; connections go on. Errors are logged: the link's end does it as well. */
+void pg_redirects_stop(struct pg_redirects *r, struct pg_tunnel *t);
+
+/* The tunnel's `opened` event; `ctx` is the struct pg_redirects. */
+enum pg_reset pg_redirects_opened(void *ctx, struct pg_stream *s, const Podgraft__V1__Open *open,
+				  struct pg_relay **relay_out);
+
+struct pg_redirect_counts pg_redirects_counts(const struct pg_redirects *r);
+
+/* Resets every connection that is still open. */
+void pg_redirects_cut(struct pg_redirects *r);
