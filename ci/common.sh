@@ -17,6 +17,13 @@ die() {
 # Prints the comment at the top of the calling script, which is its help.
 usage() { sed -n '2,/^[^#]/{s/^# \{0,1\}//p}' "$0"; }
 
+# The mirror of this machine's own release, as its apt knows it, once its lists are there.
+mirror() {
+	# shellcheck disable=SC2016 # apt expands these
+	apt-get indextargets --format '$(CODENAME) $(COMPONENT) $(REPO_URI)' 'Created-By: Packages' |
+		awk '$1 == "bookworm" && $2 == "main" { print $3; exit }'
+}
+
 # quietly LOG LABEL COMMAND...: runs the command with its output in LOG. Says what it does when that takes more than a second,
 # again each 10 s, and how long it took; on failure shows the end of the log and returns the command's status.
 quietly() {
