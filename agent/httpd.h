@@ -28,10 +28,12 @@ struct pg_answer {
 	const char *content_type; /* static text; "application/json" when NULL */
 	const char *header_name, *header_value; /* one more header, or NULL; copied */
 	struct pg_buf body;                     /* taken by the server */
-	/* For 101: called with the connected socket (nonblocking, now the callee's) and the bytes
-	 * that came after the request (borrowed). */
+	/* For 101: called once, outside the handler, with the connected socket (nonblocking, now
+	 * the callee's) and the bytes that came after the request (borrowed); or with -1 when the
+	 * connection ended before. `upgrade_to` is the protocol's name in "Upgrade", static. */
 	void (*upgraded)(void *ctx, int fd, const uint8_t *extra, size_t n);
 	void *upgraded_ctx;
+	const char *upgrade_to;
 };
 
 /* Answers one request; called on the loop. Bodies of requests are not read (none has one). */
@@ -41,5 +43,6 @@ int pg_httpd_new(struct pg_loop *loop, pg_httpd_handler *handler, void *ctx, str
 		 struct pg_err *err);
 uint16_t pg_httpd_port(const struct pg_httpd *h);
 
-/* Stops accepting, ends what is open, frees after the loop's handles have closed. */
+/* Stops accepting, ends what is open, frees after the loop's handles have closed. Not from inside
+ * the handler; from inside `upgraded` it is legal. */
 void pg_httpd_close(struct pg_httpd *h);

@@ -1,0 +1,32 @@
+#pragma once
+#include "agent/challenge.h"
+#include "agent/routes.h"
+#include "proto/base/json_out.h"
+
+/* What the route_*.c files share; nobody else includes this. */
+
+enum { PG_PROTOCOL = 1 }; /* of the control API and of the link */
+
+#define PG_UPGRADE "podgraft/1"
+
+struct pg_routes {
+	struct pg_identity id;
+	struct pg_routes_events events;
+	void *ctx;
+	struct pg_loop *loop;   /* borrowed */
+	struct pg_httpd *httpd; /* ours */
+	struct pg_challenges challenges;
+};
+
+/* A route fills `a`, whose status is 200 and whose body is empty. `st` is what the laptop has
+ * proved, NULL on routes that are free. */
+typedef void pg_route(struct pg_routes *r, const struct pg_request *rq,
+		      const struct pg_statement *st, struct pg_answer *a);
+
+pg_route pg_route_health, pg_route_challenge, pg_route_info, pg_route_processes, pg_route_link;
+
+/* Makes `a` a refusal: {"error":...,"hint":...}. */
+void pg_route_refuse(struct pg_answer *a, unsigned status, const char *error, const char *hint);
+
+/* Ends the writing of an answer's body: a failed one becomes a refusal. */
+void pg_route_finish(struct pg_answer *a, const struct pg_json *j);
