@@ -12,15 +12,16 @@
 
 enum { REDIRECTS_MAX = 256, REFUSALS_MS = 10000 };
 
-struct connection {
-	struct pg_redirects *all;
-	struct connection *next, **link;
-	struct pg_relay *relay;
-};
-
 struct entry {
 	struct pg_redirect_want want;
 	bool armed;
+};
+
+struct connection {
+	struct pg_redirects *all;
+	struct connection *next, **link;
+	const struct entry *entry;
+	struct pg_relay *relay;
 };
 
 struct pg_redirects {
@@ -84,14 +85,14 @@ static void on_relay_ended(void *ctx, enum pg_reset why)
 {
 	struct connection *c = ctx;
 	if (why == PG_RESET_REFUSED || why == PG_RESET_TIMEOUT)
-		say_refused(c->all, &c->all->entries[0], pg_reset_name(why));
+		say_refused(c->all, c->entry, pg_reset_name(why));
 	drop(c);
 }
 
 static const struct pg_relay_events relay_events = { .ended = on_relay_ended };
 
 /* A connection object on the list, with its relay to a socket that is being connected. */
-static int add(struct pg_redirects *r, int fd, struct connection **out)
+static int add(struct pg_redirects *r, const struct entry *e, int fd, struct connection **out)
 {
 	struct connection *c = pg_calloc(1, sizeof(*c));
 	if (!c)
@@ -102,6 +103,7 @@ static int add(struct pg_redirects *r, int fd, struct connection **out)
 		return rc;
 	}
 	c->all = r;
+	c->entry = e;
 	c->next = r->first;
 	c->link = &r->first;
 	if (c->next)
@@ -126,7 +128,7 @@ enum pg_reset pg_redirects_opened(void *ctx, struct pg_stream *s, const Podgraft
 		say_refused(r, e, strerror(-fd));
 		return fd == -EMFILE || fd == -ENFILE ? PG_RESET_LIMIT : PG_RESET_REFUSED;
 	}
-	if (add(r, fd, &c) < 0) {
+	if (add(r, e, fd, &c) < 0) {
 		pg_sock_close_reset(fd);
 		return PG_RESET_LIMIT;
 	}
