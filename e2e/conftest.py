@@ -1,0 +1,65 @@
+"""Fixtures of the end-to-end tests. Every test runs on a real cluster: see e2e/harness/cluster.py for which one."""
+
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from harness.cluster import find_cluster  # noqa: E402
+from harness.pods import make_pod  # noqa: E402
+from harness.tools import LocalServer, Podgraft  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def cluster():
+    """The cluster, with a namespace that is this run's own."""
+    c = find_cluster()
+    namespace = f"e2e-{random.randrange(16**6):06x}"
+    c.kubectl("create", "namespace", namespace)
+    c.namespace = namespace
+    yield c
+    subprocess.run(["kubectl", "delete", "namespace", namespace, "--wait=true", "--timeout=120s"], env=c.env, check=False,
+                   capture_output=True)
+
+
+@pytest.fixture
+def pod(cluster):
+    """A pod of one container that serves every mode of the peer program."""
+    p = make_pod(cluster)
+    yield p
+    p.delete()
+
+
+@pytest.fixture(scope="session")
+def laptop():
+    """The developer's program: serves every mode on ports of this machine, and calls itself "laptop"."""
+    server = LocalServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def podgraft(cluster, tmp_path):
+    """podgraft as one user would run it; what it started ends with the test."""
+    p = Podgraft(cluster, tmp_path)
+    yield p
+    p.close()
+
+
+@pytest.fixture
+def another_user(cluster, tmp_path_factory):
+    """The same for a second user, with keys and records of their own."""
+    p = Podgraft(cluster, tmp_path_factory.mktemp("another"))
+    yield p
+    p.close()
+
+
+@pytest.fixture
+def lab_only(cluster):
+    """For tests that look behind the API server: at the node, its namespaces and processes."""
+    if not cluster.is_lab:
+        pytest.skip("looks at the node, which only the lab shows")

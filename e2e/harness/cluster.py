@@ -1,0 +1,79 @@
+"""The cluster that the tests run on: the lab, or one of the user's."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parents[2]
+
+
+class Cluster:
+    """kubectl, and on the lab also the node's side of a pod."""
+
+    def __init__(self, env, image, is_lab):
+        self.env = env
+        self.image = image      # of the agent
+        self.is_lab = is_lab
+        self.namespace = "default"
+
+    def kubectl(self, *args, check=True, stdin=None, timeout=120):
+        """Runs kubectl in the tests' namespace; returns its standard output."""
+        done = subprocess.run(["kubectl", "-n", self.namespace, *args], env=self.env, input=stdin, text=True,
+                              capture_output=True, timeout=timeout)
+        if check and done.returncode != 0:
+            raise AssertionError(f"kubectl {shlex.join(args)}: {done.stderr.strip()}")
+        return done.stdout
+
+    def get(self, *args):
+        return json.loads(self.kubectl("get", *args, "-o", "json"))
+
+    def apply(self, manifest):
+        self.kubectl("apply", "-f", "-", stdin=json.dumps(manifest))
+
+    # The node's side, which only the lab shows.
+
+    def ctr(self, *args, check=True):
+        return subprocess.run([*shlex.split(self.env["LAB_CTR"]), *args], env=self.env, text=True, capture_output=True,
+                              check=check).stdout
+
+    def container_pid(self, container_id):
+        """The node's process id of a container of the pod's status ("containerd://...")."""
+        wanted = container_id.split("//", 1)[1]
+        for line in self.ctr("task", "ls").splitlines()[1:]:
+            name, pid, *_ = line.split()
+            if name == wanted:
+                return int(pid)
+        raise AssertionError(f"{wanted} runs no task")
+
+    def in_netns(self, pid, *command, check=True, stdin=None, timeout=60):
+        """Runs a program of the machine inside the network namespace of process `pid`."""
+        done = subprocess.run(["nsenter", f"--net=/proc/{pid}/ns/net", *command], text=True, capture_output=True, input=stdin,
+                              timeout=timeout)
+        if check and done.returncode != 0:
+            raise AssertionError(f"{shlex.join(command)}: {done.stderr.strip()}")
+        return done.stdout
+
+
+def lab_env():
+    """The variables that `e2e/lab/lab env` prints."""
+    text = subprocess.run([TOP / "e2e/lab/lab", "env"], text=True, capture_output=True, check=True).stdout
+    env = dict(os.environ)
+    for name, value in re.findall(r"^export (\w+)=(.*)$", text, re.M):
+        env[name] = os.path.expandvars(shlex.split(value)[0]) if value else ""
+    return env
+
+
+def find_cluster():
+    """The user's cluster when E2E_IMAGE names an agent image that it can pull, else the lab, brought up."""
+    image = os.environ.get("E2E_IMAGE")
+    if image:
+        return Cluster(dict(os.environ), image, is_lab=False)
+    subprocess.run([TOP / "e2e/lab/lab", "up"], check=True)
+    archive = Path(os.environ.get("E2E_ARCHIVE", TOP / "build/image/podgraft-agent.tar"))
+    if not archive.exists():
+        raise RuntimeError(f"{archive} is missing: run ci/image first")
+    subprocess.run([TOP / "e2e/lab/lab", "load", archive], check=True)
+    return Cluster(lab_env(), "docker.io/podgraft/agent:" + (TOP / "VERSION").read_text().strip(), is_lab=True)
