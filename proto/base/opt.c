@@ -1,300 +1,336 @@
 #include "proto/base/opt.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "proto/base/mem.h"
 #include "proto/base/num.h"
 
-enum { LIST_MAX = 256, NAME_MAX_LEN = 48, NEAR = 2 };
+enum { NAMES_MAX = 128 };
 
-/* A table's row with the struct that its value goes to. */
-struct slot {
-	const struct pg_opt *opt;
-	void *value;
-};
-
-static bool takes_argument(const struct pg_opt *o)
+/* Where the option's value goes. */
+static void *member_of(const struct pg_opt_set *set, const struct pg_opt *opt)
 {
-	return o->kind != PG_OPT_FLAG && o->kind != PG_OPT_COUNT;
+	return (char *)set->values + opt->at;
 }
 
-static struct slot find_long(const struct pg_opt_set *sets, size_t count, const char *name,
-			     size_t n)
+static bool takes_value(const struct pg_opt *opt)
 {
-	for (size_t i = 0; i < count; i++)
-		for (size_t k = 0; k < sets[i].count; k++) {
-			const struct pg_opt *o = &sets[i].opts[k];
-			if (strlen(o->name) == n && memcmp(o->name, name, n) == 0)
-				return (struct slot){ o, (char *)sets[i].values + o->offset };
-		}
-	return (struct slot){ NULL, NULL };
+	return opt->kind != PG_OPT_FLAG && opt->kind != PG_OPT_COUNT;
 }
 
-static struct slot find_letter(const struct pg_opt_set *sets, size_t count, char letter)
+static int set_flag(void *member, const char *value)
 {
-	for (size_t i = 0; i < count; i++)
-		for (size_t k = 0; k < sets[i].count; k++) {
-			const struct pg_opt *o = &sets[i].opts[k];
-			if (o->letter == letter && letter != '\0')
-				return (struct slot){ o, (char *)sets[i].values + o->offset };
-		}
-	return (struct slot){ NULL, NULL };
-}
-
-size_t pg_text_distance(const char *a, const char *b, size_t limit)
-{
-	size_t la = strlen(a), lb = strlen(b);
-	size_t rows[3][NAME_MAX_LEN + 1];
-	if (la > NAME_MAX_LEN || lb > NAME_MAX_LEN)
-		return limit + 1;
-	for (size_t k = 0; k <= lb; k++)
-		rows[0][k] = k;
-	for (size_t i = 1; i <= la; i++) {
-		size_t *row = rows[i % 3], *last = rows[(i + 2) % 3], *before = rows[(i + 1) % 3];
-		row[0] = i;
-		for (size_t k = 1; k <= lb; k++) {
-			size_t change = last[k - 1] + (a[i - 1] != b[k - 1]);
-			row[k] = pg_min(change, pg_min(last[k], row[k - 1]) + 1);
-			if (i > 1 && k > 1 && a[i - 1] == b[k - 2] && a[i - 2] == b[k - 1])
-				row[k] = pg_min(row[k], before[k - 2] + 1);
-		}
-	}
-	return pg_min(rows[la % 3][lb], limit + 1);
-}
-
-static int unknown(const struct pg_opt_set *sets, size_t count, const char *name, size_t n,
-		   struct pg_err *err)
-{
-	char given[NAME_MAX_LEN + 1] = "";
-	const char *nearest = NULL;
-	size_t best = NEAR + 1;
-	memcpy(given, name, pg_min(n, NAME_MAX_LEN));
-	for (size_t i = 0; i < count; i++)
-		for (size_t k = 0; k < sets[i].count; k++) {
-			size_t d = pg_text_distance(given, sets[i].opts[k].name, NEAR);
-			if (d < best) {
-				best = d;
-				nearest = sets[i].opts[k].name;
-			}
-		}
-	pg_fail(err, -EINVAL, "unknown option --%s", given);
-	if (nearest)
-		return pg_hint(err, PG_USER, "did you mean --%s?", nearest);
-	return pg_hint(err, PG_USER, "--help lists the options");
-}
-
-static int add_to_list(const char ***list, const char *text)
-{
-	size_t n = 0;
-	while (*list && (*list)[n])
-		n++;
-	if (n == LIST_MAX)
-		return -E2BIG;
-	const char **longer = pg_realloc(*list, n + 2, sizeof(*longer));
-	if (!longer)
-		return -ENOMEM;
-	longer[n] = text;
-	longer[n + 1] = NULL;
-	*list = longer;
+	bool on = !value || strcmp(value, "true") == 0;
+	if (!on && strcmp(value, "false") != 0)
+		return -EINVAL;
+	memcpy(member, &on, sizeof(on));
 	return 0;
 }
 
-static int choose(const struct pg_opt *o, const char **value, const char *text)
+static int set_count(void *member, const char *value)
 {
-	for (const char *const *c = o->choices; *c; c++) {
-		if (strcmp(*c, text) == 0) {
-			*value = *c;
+	unsigned n;
+	if (value)
+		return -EINVAL;
+	memcpy(&n, member, sizeof(n));
+	n++;
+	memcpy(member, &n, sizeof(n));
+	return 0;
+}
+
+/* Adds each of the texts between the commas of `value`. */
+static int add_to_list(struct pg_opt_list *list, const char *value)
+{
+	for (;;) {
+		size_t n = strcspn(value, ",");
+		if (list->count == PG_OPT_LIST_MAX || n >= sizeof(list->text) - list->used)
+			return -E2BIG;
+		char *copy = list->text + list->used;
+		memcpy(copy, value, n);
+		copy[n] = '\0';
+		list->used += n + 1;
+		list->items[list->count++] = copy;
+		list->items[list->count] = NULL;
+		if (value[n] == '\0')
 			return 0;
-		}
+		value += n + 1;
+	}
+}
+
+static int set_number(const struct pg_opt *opt, void *member, const char *value)
+{
+	uint64_t n = 0;
+	int rc = opt->kind == PG_OPT_DURATION ? pg_parse_duration(value, &n)
+		 : opt->kind == PG_OPT_SIZE   ? pg_parse_size(value, &n)
+					      : pg_parse_u64(value, 0, UINT64_MAX, &n);
+	if (rc < 0)
+		return rc;
+	if (n < opt->lo || (opt->hi > 0 && n > opt->hi))
+		return -ERANGE;
+	memcpy(member, &n, sizeof(n));
+	return 0;
+}
+
+static int set_choice(const struct pg_opt *opt, void *member, const char *value)
+{
+	for (int i = 0; opt->choices[i]; i++) {
+		if (strcmp(opt->choices[i], value) != 0)
+			continue;
+		memcpy(member, &i, sizeof(i));
+		return 0;
 	}
 	return -EINVAL;
 }
 
-static int set_amount(const struct pg_opt *o, uint64_t *value, const char *text)
+/* `value` is NULL for a flag without one. -EINVAL, -ERANGE, -E2BIG. */
+static int store(const struct pg_opt_set *set, const struct pg_opt *opt, const char *value)
 {
-	uint64_t amount = 0;
-	int rc = o->kind == PG_OPT_NUMBER     ? pg_parse_u64(text, 0, UINT64_MAX, &amount)
-		 : o->kind == PG_OPT_DURATION ? pg_parse_duration(text, &amount)
-					      : pg_parse_size(text, &amount);
-	if (rc == 0 && o->hi > 0 && (amount < o->lo || amount > o->hi))
-		rc = -ERANGE;
-	if (rc == 0)
-		*value = amount;
-	return rc;
-}
-
-static int set_flag(bool *value, const char *text)
-{
-	if (!text || strcmp(text, "true") == 0)
-		*value = true;
-	else if (strcmp(text, "false") == 0)
-		*value = false;
-	else
-		return -EINVAL;
-	return 0;
-}
-
-static int set_value(const struct slot *s, const char *text)
-{
-	switch (s->opt->kind) {
+	void *member = member_of(set, opt);
+	switch (opt->kind) {
 	case PG_OPT_FLAG:
-		return set_flag(s->value, text);
+		return set_flag(member, value);
 	case PG_OPT_COUNT:
-		++*(unsigned *)s->value;
-		return text ? -EINVAL : 0;
+		return set_count(member, value);
 	case PG_OPT_TEXT:
-		*(const char **)s->value = text;
+		memcpy(member, &value, sizeof(value));
 		return 0;
 	case PG_OPT_LIST:
-		return add_to_list(s->value, text);
+		return add_to_list(member, value);
+	case PG_OPT_U64:
+	case PG_OPT_DURATION:
+	case PG_OPT_SIZE:
+		return set_number(opt, member, value);
 	case PG_OPT_CHOICE:
-		return choose(s->opt, s->value, text);
+		return set_choice(opt, member, value);
+	}
+	return -EINVAL;
+}
+
+/* "30s", "64Mi", "65535": a bound in the notation of its option. */
+static void format_bound(const struct pg_opt *opt, uint64_t n, char *out, size_t size)
+{
+	static const struct {
+		enum pg_opt_kind kind;
+		uint64_t factor;
+		const char *unit;
+	} units[] = {
+		{ PG_OPT_DURATION, 3600000, "h" }, { PG_OPT_DURATION, 60000, "m" },
+		{ PG_OPT_DURATION, 1000, "s" },    { PG_OPT_DURATION, 1, "ms" },
+		{ PG_OPT_SIZE, 1ull << 30, "Gi" }, { PG_OPT_SIZE, 1ull << 20, "Mi" },
+		{ PG_OPT_SIZE, 1ull << 10, "Ki" },
+	};
+	for (size_t i = 0; n > 0 && i < PG_LEN(units); i++)
+		if (units[i].kind == opt->kind && n % units[i].factor == 0) {
+			snprintf(out, size, "%llu%s", (unsigned long long)(n / units[i].factor),
+				 units[i].unit);
+			return;
+		}
+	snprintf(out, size, "%llu", (unsigned long long)n);
+}
+
+static void join_choices(const struct pg_opt *opt, char *out, size_t size)
+{
+	size_t used = 0;
+	out[0] = '\0';
+	for (size_t i = 0; opt->choices[i] && used < size; i++) {
+		int n = snprintf(out + used, size - used, "%s%s", i ? ", " : "", opt->choices[i]);
+		used += n > 0 ? (size_t)n : 0;
+	}
+}
+
+/* What a legal value looks like, for a hint. */
+static void describe(const struct pg_opt *opt, char *out, size_t size)
+{
+	char lo[32], hi[32], list[160];
+	format_bound(opt, opt->lo, lo, sizeof(lo));
+	format_bound(opt, opt->hi, hi, sizeof(hi));
+	const char *what = opt->kind == PG_OPT_DURATION ? "a time such as 30s, 5m or 1h30m"
+			   : opt->kind == PG_OPT_SIZE   ? "a size such as 64Mi or 1Gi"
+							: "a number";
+	switch (opt->kind) {
+	case PG_OPT_FLAG:
+		snprintf(out, size, "true or false");
+		return;
+	case PG_OPT_COUNT:
+		snprintf(out, size, "no value; repeat it for more");
+		return;
+	case PG_OPT_CHOICE:
+		join_choices(opt, list, sizeof(list));
+		snprintf(out, size, "one of: %s", list);
+		return;
+	case PG_OPT_LIST:
+		snprintf(out, size, "at most %d values", PG_OPT_LIST_MAX);
+		return;
 	default:
-		return set_amount(s->opt, s->value, text);
+		if (opt->hi > 0)
+			snprintf(out, size, "%s from %s to %s", what, lo, hi);
+		else
+			snprintf(out, size, "%s", what);
 	}
 }
 
-/* Why a value was not taken, in words that say what would have been. */
-static int refuse(const struct pg_opt *o, const char *text, int code, struct pg_err *err)
+/* `how` is the option as the user wrote it, or the variable's name. */
+static int bad_value(const struct pg_opt *opt, const char *how, const char *value,
+		     struct pg_err *err)
 {
-	if (code == -ENOMEM)
-		return pg_fail(err, code, "read --%s", o->name);
-	pg_fail(err, -EINVAL, "--%s '%s' is %s", o->name, text ? text : "",
-		code == -ERANGE  ? "out of range"
-		: code == -E2BIG ? "one too many"
-				 : "not understood");
-	if (o->kind == PG_OPT_CHOICE) {
-		char all[160] = "";
-		for (const char *const *c = o->choices; *c; c++)
-			snprintf(all + strlen(all), sizeof(all) - strlen(all), "%s%s",
-				 all[0] ? ", " : "", *c);
-		return pg_hint(err, PG_USER, "one of: %s", all);
-	}
-	if (o->kind == PG_OPT_DURATION)
-		return pg_hint(err, PG_USER, "a duration such as 90s, 5m or 1h30m");
-	if (o->kind == PG_OPT_SIZE)
-		return pg_hint(err, PG_USER, "a size such as 64Mi");
-	if (o->kind == PG_OPT_NUMBER && o->hi > 0)
-		return pg_hint(err, PG_USER, "a number from %llu to %llu",
-			       (unsigned long long)o->lo, (unsigned long long)o->hi);
-	return pg_hint(err, PG_USER, "--help says what it takes");
+	char legal[256];
+	describe(opt, legal, sizeof(legal));
+	pg_fail(err, -EINVAL, "%s: '%s' is no legal value", how, value ? value : "");
+	return pg_hint(err, PG_USER, "%s takes %s", how, legal);
 }
 
-static int assign(const struct slot *s, const char *text, struct pg_err *err)
+int pg_opts_init(const struct pg_opt_set *sets, size_t set_total, struct pg_err *err)
 {
-	int rc = set_value(s, text);
-	return rc < 0 ? refuse(s->opt, text, rc, err) : 0;
-}
-
-/* The argument of an option that wants one: what is attached, else the next word. */
-static int argument(const struct pg_opt *o, const char *attached, char **argv, int argc, int *at,
-		    const char **text, struct pg_err *err)
-{
-	*text = attached;
-	if (attached || !takes_argument(o))
-		return 0;
-	if (*at + 1 >= argc) {
-		pg_fail(err, -EINVAL, "--%s wants %s", o->name, o->arg ? o->arg : "a value");
-		return pg_hint(err, PG_USER, "--help says what it takes");
+	for (size_t s = 0; s < set_total; s++) {
+		for (const struct pg_opt *opt = sets[s].opts; opt->name; opt++) {
+			const char *value = opt->env ? getenv(opt->env) : NULL;
+			bool is_env = value && *value;
+			if (!is_env)
+				value = opt->standard;
+			if (!value || store(&sets[s], opt, value) == 0)
+				continue;
+			assert(is_env); /* a default of ours is legal */
+			return bad_value(opt, opt->env, value, err);
+		}
 	}
-	*text = argv[++*at];
 	return 0;
 }
 
-static int parse_long(const struct pg_opt_set *sets, size_t count, char **argv, int argc, int *at,
-		      struct pg_err *err)
+/* The option whose long name is the `n` bytes at `name`, or whose letter is `letter`. */
+static const struct pg_opt *find(const struct pg_opt_set *sets, size_t set_total, const char *name,
+				 size_t n, char letter, const struct pg_opt_set **set_out)
 {
-	const char *name = argv[*at] + 2, *text;
-	const char *equals = strchr(name, '=');
-	size_t n = equals ? (size_t)(equals - name) : strlen(name);
-	struct slot s = find_long(sets, count, name, n);
-	if (!s.opt)
-		return unknown(sets, count, name, n, err);
-	int rc = argument(s.opt, equals ? equals + 1 : NULL, argv, argc, at, &text, err);
-	return rc < 0 ? rc : assign(&s, text, err);
+	for (size_t s = 0; s < set_total; s++) {
+		for (const struct pg_opt *opt = sets[s].opts; opt->name; opt++) {
+			bool is_name =
+				name && strlen(opt->name) == n && memcmp(opt->name, name, n) == 0;
+			bool is_alias = name && opt->alias && strlen(opt->alias) == n &&
+					memcmp(opt->alias, name, n) == 0;
+			if (!is_name && !is_alias && (!letter || opt->letter != letter))
+				continue;
+			*set_out = &sets[s];
+			return opt;
+		}
+	}
+	return NULL;
 }
 
-static int parse_letters(const struct pg_opt_set *sets, size_t count, char **argv, int argc,
-			 int *at, struct pg_err *err)
+static int unknown(const struct pg_opt_set *sets, size_t set_total, const char *name, size_t n,
+		   struct pg_err *err)
 {
-	for (const char *p = argv[*at] + 1; *p; p++) {
-		const char *text;
-		struct slot s = find_letter(sets, count, *p);
-		if (!s.opt) {
-			pg_fail(err, -EINVAL, "unknown option -%c", *p);
-			return pg_hint(err, PG_USER, "--help lists the options");
+	const char *names[NAMES_MAX];
+	size_t count = 0;
+	char text[64];
+	snprintf(text, sizeof(text), "%.*s", (int)n, name);
+	for (size_t s = 0; s < set_total; s++)
+		for (const struct pg_opt *opt = sets[s].opts; opt->name && count < NAMES_MAX; opt++)
+			if (opt->help)
+				names[count++] = opt->name;
+	const char *closest = pg_closest(text, names, count);
+	pg_fail(err, -EINVAL, "unknown option '--%s'", text);
+	if (closest)
+		return pg_hint(err, PG_USER, "did you mean --%s?", closest);
+	return pg_hint(err, PG_USER, "--help lists the options");
+}
+
+static int needs_value(const struct pg_opt *opt, const char *how, struct pg_err *err)
+{
+	pg_fail(err, -EINVAL, "%s needs a value", how);
+	return pg_hint(err, PG_USER, "write %s %s", how, opt->argument ? opt->argument : "VALUE");
+}
+
+/* A walk over argv. */
+struct walk {
+	const struct pg_opt_set *sets;
+	size_t set_count;
+	int argc, next;
+	char **argv;
+	struct pg_err *err;
+};
+
+/* The value of an option: what is attached to it, else the next word. */
+static int take_value(struct walk *w, const struct pg_opt *opt, const char *how,
+		      const char *attached, const char **out)
+{
+	if (!attached && w->next >= w->argc)
+		return needs_value(opt, how, w->err);
+	*out = attached ? attached : w->argv[w->next++];
+	return 0;
+}
+
+static int parse_long(struct walk *w, const char *word)
+{
+	const struct pg_opt_set *set = NULL;
+	const char *name = word + 2, *value = NULL;
+	size_t n = strcspn(name, "=");
+	const struct pg_opt *opt = find(w->sets, w->set_count, name, n, 0, &set);
+	if (!opt)
+		return unknown(w->sets, w->set_count, name, n, w->err);
+	char how[64];
+	snprintf(how, sizeof(how), "--%.*s", (int)n, name);
+	if (name[n] == '=')
+		value = name + n + 1;
+	int rc = takes_value(opt) ? take_value(w, opt, how, value, &value) : 0;
+	if (rc < 0)
+		return rc;
+	return store(set, opt, value) < 0 ? bad_value(opt, how, value, w->err) : 0;
+}
+
+/* "-n", "-nVALUE", "-n=VALUE", "-qv". */
+static int parse_short(struct walk *w, const char *word)
+{
+	for (const char *p = word + 1; *p; p++) {
+		const struct pg_opt_set *set = NULL;
+		const char *value = NULL;
+		const char how[] = { '-', *p, '\0' };
+		const struct pg_opt *opt = find(w->sets, w->set_count, NULL, 0, *p, &set);
+		if (!opt) {
+			pg_fail(w->err, -EINVAL, "unknown option '%s'", how);
+			return pg_hint(w->err, PG_USER, "--help lists the options");
 		}
-		const char *attached = NULL;
-		if (takes_argument(s.opt) && p[1])
-			attached = p[1] == '=' ? p + 2 : p + 1;
-		int rc = argument(s.opt, attached, argv, argc, at, &text, err);
-		if (rc == 0)
-			rc = assign(&s, text, err);
-		if (rc < 0 || takes_argument(s.opt))
+		bool attached = p[1] == '=' || (takes_value(opt) && p[1] != '\0');
+		if (attached)
+			value = p + 1 + (p[1] == '=');
+		int rc = takes_value(opt) ? take_value(w, opt, how, value, &value) : 0;
+		if (rc < 0)
 			return rc;
+		if (store(set, opt, value) < 0)
+			return bad_value(opt, how, value, w->err);
+		if (attached || takes_value(opt))
+			return 0;
 	}
 	return 0;
 }
 
-static int set_defaults(const struct pg_opt_set *sets, size_t count, struct pg_err *err)
+int pg_opts_parse(const struct pg_opt_set *sets, size_t set_total, int argc, char **argv, bool stop,
+		  struct pg_operands *out, struct pg_err *err)
 {
-	for (size_t i = 0; i < count; i++)
-		for (size_t k = 0; k < sets[i].count; k++) {
-			const struct pg_opt *o = &sets[i].opts[k];
-			struct slot s = { o, (char *)sets[i].values + o->offset };
-			int rc = o->standard ? assign(&s, o->standard, err) : 0;
-			if (rc < 0)
-				return rc;
-		}
-	return 0;
-}
-
-int pg_opt_parse(const struct pg_opt_set *sets, size_t set_count, int argc, char **argv,
-		 struct pg_opt_words *rest, struct pg_err *err)
-{
-	*rest = (struct pg_opt_words){ .words = argv };
-	int rc = set_defaults(sets, set_count, err);
-	for (int at = 0; at < argc && rc == 0; at++) {
-		char *word = argv[at];
+	struct walk w = { sets, set_total, argc, 0, argv, err };
+	struct pg_operands found = { .items = argv };
+	while (w.next < argc) {
+		char *word = argv[w.next++];
+		int rc = 0;
 		if (strcmp(word, "--") == 0) {
-			rest->command = argv + at + 1;
+			found.command = argv + w.next;
+			found.command_count = argc - w.next;
 			break;
 		}
-		if (word[0] != '-' || word[1] == '\0')
-			rest->words[rest->count++] = word;
-		else if (word[1] == '-')
-			rc = parse_long(sets, set_count, argv, argc, &at, err);
-		else
-			rc = parse_letters(sets, set_count, argv, argc, &at, err);
+		if (strncmp(word, "--", 2) == 0) {
+			rc = parse_long(&w, word);
+		} else if (word[0] == '-' && word[1] != '\0') {
+			rc = parse_short(&w, word);
+		} else if (stop) {
+			found.items = argv + w.next - 1;
+			found.count = argc - w.next + 1;
+			break;
+		} else {
+			argv[found.count++] = word; /* never beyond what was read */
+		}
+		if (rc < 0)
+			return rc;
 	}
-	return rc;
-}
-
-void pg_opt_fini(const struct pg_opt_set *sets, size_t set_count)
-{
-	for (size_t i = 0; i < set_count; i++)
-		for (size_t k = 0; k < sets[i].count; k++)
-			if (sets[i].opts[k].kind == PG_OPT_LIST)
-				free(pg_take_ptr((char *)sets[i].values + sets[i].opts[k].offset));
-}
-
-int pg_opt_help(const struct pg_opt *opts, size_t count, struct pg_buf *out)
-{
-	int rc = 0;
-	for (size_t i = 0; i < count && rc == 0; i++) {
-		const struct pg_opt *o = &opts[i];
-		char letter[5] = "    ";
-		if (o->letter)
-			snprintf(letter, sizeof(letter), "-%c, ", o->letter);
-		rc = pg_buf_addf(out, "    %s--%s%s%s", letter, o->name, o->arg ? "=" : "",
-				 o->arg ? o->arg : "");
-		if (rc == 0 && o->standard)
-			rc = pg_buf_addf(out, " (default %s)", o->standard);
-		if (rc == 0)
-			rc = pg_buf_addf(out, ":\n        %s\n", o->help);
-	}
-	return rc;
+	*out = found;
+	return 0;
 }
