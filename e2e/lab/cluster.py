@@ -191,11 +191,17 @@ def down():
     for name in ("kubelet", "kube-proxy", "scheduler", "controller-manager"):
         parts.process(name).stop()
     links, containers = host.pod_links(), parts.containers()
+    traces = parts.traces(containers)
     say(f"ending {len(containers)} containers")
     _end_pods(containers)
     for name in ("apiserver", "etcd", "containerd"):
-        parts.process(name).stop()
+        parts.process(name).stop(grace_s=3)  # their data is deleted next
     _end_pods(parts.containers() | containers)  # one may have begun while the others ended
+    for trace in traces:
+        if trace.is_dir():
+            shutil.rmtree(trace, ignore_errors=True)
+        else:
+            trace.unlink(missing_ok=True)
     host.restore(links, containers)
     for entry in STATE.iterdir():
         if entry.is_dir() and entry.name != "log":

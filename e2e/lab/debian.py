@@ -18,6 +18,10 @@ UNWANTED = re.compile(r"perl.*|lib.*-perl|libperl.*|usrmerge|libllvm.*|libz3.*|l
                       r"adduser|passwd|lsb-base|debconf|ssl-cert|ucf|postgresql-common|"
                       r"postgresql-client-common|dpkg|init-system-helpers|gcc-.*-base")
 
+# What each image listens on, and what its processes (and `kubectl exec`) see.
+PORTS = {"nginx": 80, "redis": 6379, "postgres": 5432}
+ENVIRONMENT = ["PATH=/usr/sbin:/usr/bin:/sbin:/bin:/usr/lib/postgresql/15/bin", "LANG=C.UTF-8"]
+
 USERS = (("root", 0, "/root"), ("www-data", 33, "/var/www"), ("postgres", 70, "/var/lib/postgresql"),
          ("redis", 71, "/var/lib/redis"), ("nobody", 65534, "/nonexistent"))
 

@@ -16,7 +16,6 @@ from paths import HERE, PEERS, STATE, LabError, cache_root, say, write_file
 PEER = "localhost/podgraft-peer:1"
 STATIC = "localhost/podgraft-static:1"
 PAUSE = "localhost/pause:1"
-NGINX, REDIS, POSTGRES = (f"localhost/podgraft-{n}:1" for n in ("nginx", "redis", "postgres"))
 
 CC = [os.environ.get("CC", "cc"), "-std=c11", "-D_GNU_SOURCE", "-O2", "-static", "-Wall", "-Wextra"]
 
@@ -60,11 +59,9 @@ def _make_static(tree):
 def _make_debian(tree):
     debian.make_tree(tree)
     shared = oci.layer(tree)
-    environment = ["PATH=/usr/sbin:/usr/bin:/sbin:/bin:/usr/lib/postgresql/15/bin", "LANG=C.UTF-8"]
-    return [(name, shared, {"Entrypoint": [f"/start-{kind}"], "Env": environment,
-                            "ExposedPorts": {f"{port}/tcp": {}}})
-            for name, kind, port in ((NGINX, "nginx", 80), (REDIS, "redis", 6379),
-                                     (POSTGRES, "postgres", 5432))]
+    return [(f"localhost/podgraft-{kind}:1", shared, {
+        "Entrypoint": [f"/start-{kind}"], "Env": debian.ENVIRONMENT,
+        "ExposedPorts": {f"{port}/tcp": {}}}) for kind, port in debian.PORTS.items()]
 
 
 def _recipes():

@@ -272,6 +272,20 @@ def containers():
     return {p.name for p in tasks.glob("*")}
 
 
+def traces(ids):
+    """What the shims and runc of these containers keep outside the lab's folder, should they be
+    killed: sockets, and folders of runc's state."""
+    tasks = CONTAINERD_DIR / "run" / "io.containerd.runtime.v2.task" / "k8s.io"
+    found = [Path("/run/containerd/runc/k8s.io") / i for i in ids]
+    for one in ids:
+        try:
+            address = (tasks / one / "address").read_text(encoding="utf-8")
+        except OSError:
+            continue  # containers of a pod share the shim of its sandbox
+        found += [Path(a.removeprefix("unix://")) for a in address.split()]
+    return [p for p in found if str(p).startswith("/run/containerd/")]
+
+
 def shims():
     """Pids of containerd's shims that serve the lab's containerd."""
     found = set()

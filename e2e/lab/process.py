@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import time
@@ -63,6 +64,9 @@ class Process:
         with open(self.log, "ab") as log:
             log.write(f"--- {' '.join(command)}\n".encode())
             log.flush()
+            # Pods inherit it from containerd; a Go program passes its children the old soft limit.
+            _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
             # Not waited for: it belongs to init as soon as this program ends.
             proc = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                     cwd="/", env=env, start_new_session=True)
