@@ -14,8 +14,14 @@ enum {
 	PG_POOL_SHARE = 4,
 	/* One CREDIT frame grants at most this: a peer cannot make the sum overflow. */
 	PG_CREDIT_MAX = 16 << 20,
-	/* Control messages waiting to be sent: a handful of redirects, answered at once. */
+	/* What waits to be sent on a lane that does not move: OPENs (some 60 bytes each, so more
+	 * than streams are allowed), control messages (a handful of redirects, answered at once)
+	 * beyond those, and refusals of OPENs (9 bytes each) beyond both. */
+	PG_OPEN_QUEUE = 1 << 20,
 	PG_CONTROL_QUEUE = 256 << 10,
+	PG_REFUSED_QUEUE = 64 << 10,
+	/* PINGs not yet answered: a peer sends one and waits for its PONG. */
+	PG_PONG_QUEUE = 16,
 	/* Heartbeat: a ping each second under load, three when idle; 10 s of silence is the end. */
 	PG_PING_BUSY_MS = 1000,
 	PG_PING_IDLE_MS = 3000,
@@ -23,4 +29,12 @@ enum {
 	/* The credit of a stream is sized for this round trip at least: a busy machine schedules no
 	 * finer, and what waits then is the machine, not the path. */
 	PG_RTT_FLOOR_US = 10000,
+	/* The least round trip is that of the last 15 to 30 s ... */
+	PG_RTT_MEMORY_MS = 15000,
+	/* ... and may rise by those measured while no more than this moved. */
+	PG_QUIET_BYTES = 2 * PG_CREDIT_OWN,
+	/* What a stream consumed counts for one to two of these, so a stalled one shrinks. */
+	PG_STALL_MS = 1000,
+	/* Credit that was not needed for so long goes back to the peer. */
+	PG_SPARE_MS = 2000,
 };

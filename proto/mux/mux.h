@@ -34,7 +34,9 @@ struct pg_mux_ops {
 	void (*gone)(void *user, enum pg_reset reason);
 	/* Reads from the stream's socket straight into the frames to be sent: the bytes read, 0 at
 	 * end of file, -EAGAIN (nothing now: call pg_stream_readable() later), or another negative
-	 * errno, which resets the stream with PG_RESET_PEER (`gone` follows with that reason). */
+	 * errno, which resets the stream with PG_RESET_PEER (`gone` follows with that reason).
+	 * After fewer bytes than asked for it is called again when its turn comes: only -EAGAIN and
+	 * 0 say that the socket is empty. */
 	ssize_t (*read)(void *user, const struct iovec *iov, int count);
 	/* One control message, borrowed. -EPROTO or another negative errno ends the lane. */
 	int (*control)(void *ctx, const uint8_t *msg, size_t n);
@@ -62,13 +64,15 @@ int pg_mux_feed(struct pg_mux *m, const uint8_t *p, size_t n, uint64_t now_us);
 const char *pg_mux_fault(const struct pg_mux *m);
 
 /* Fills slots with bytes to be sent, in order; sets each used slot's iov_len to what is in it and
- * returns how many are used (0: nothing to send now; `wake` will tell). Each slot has room for
- * PG_FRAME_SLOT bytes at least when it comes in. Control frames and credit come first, then ready
- * streams take turns, one slot's worth each; a stream that is alone gets all slots in one read. */
+ * returns how many are used (fewer than `count`: nothing more to send now; `wake` will tell). A
+ * slot's iov_len is its room when it comes in, PG_FRAME_SLOT bytes at least. Control frames and
+ * credit come first, then ready streams take turns, one slot's worth each; a stream that is alone
+ * gets all slots in one read. */
 int pg_mux_pull(struct pg_mux *m, struct iovec *slots, int count, uint64_t now_us);
 
 /* Keeps heartbeat and credit going; to be called when the time that it returns (microseconds on
- * the same clock) has come, and may be called at any other. */
+ * the same clock) has come, and may be called at any other. The first call sends the first PING, so
+ * it should come at once. */
 uint64_t pg_mux_tick(struct pg_mux *m, uint64_t now_us);
 
 /* Microseconds since the last byte of the peer: PG_SILENCE_MS is the end. */
@@ -78,7 +82,8 @@ uint64_t pg_mux_silence_us(const struct pg_mux *m, uint64_t now_us);
 uint64_t pg_mux_rtt_us(const struct pg_mux *m);
 uint64_t pg_mux_rtt_min_us(const struct pg_mux *m);
 
-/* Queues one control message, 1 to PG_FRAME_MAX bytes, copied: 0, -ENOMEM, or -ENOBUFS. */
+/* Queues one control message, 1 to PG_FRAME_MAX bytes, copied: 0, -ENOMEM, or -ENOBUFS when more
+ * than PG_CONTROL_QUEUE would wait. */
 int pg_mux_control(struct pg_mux *m, const uint8_t *msg, size_t n);
 
 /* Streams that live now; payload bytes received and sent so far. */
@@ -87,7 +92,8 @@ uint64_t pg_mux_bytes_in(const struct pg_mux *m);
 uint64_t pg_mux_bytes_out(const struct pg_mux *m);
 
 /* Opens a stream; `info` (1 to PG_FRAME_MAX bytes) is copied. 0, -ENOMEM, or -EMFILE at the
- * limit; ids run out after 2^30 streams: -EOVERFLOW, and a new lane is needed. */
+ * limit (of streams, or of OPENs that wait to be sent); ids run out after 2^30 streams: -EOVERFLOW,
+ * and a new lane is needed. */
 int pg_mux_open(struct pg_mux *m, const uint8_t *info, size_t n, void *user,
 		struct pg_stream **out);
 

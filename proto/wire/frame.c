@@ -21,6 +21,7 @@ static const struct shape {
 	[PG_F_PING] = { 8, 8, false },
 	[PG_F_PONG] = { 8, 8, false },
 	[PG_F_CONTROL] = { 1, PG_FRAME_MAX, false },
+	[PG_F_RETURN] = { 4, 4, true },
 };
 static_assert(PG_LEN(shapes) == PG_F_COUNT, "one shape per type");
 

@@ -21,6 +21,7 @@ enum pg_frame_type {
 	PG_F_PING,     /* stream 0; payload: 8 bytes, returned as they are */
 	PG_F_PONG,     /* stream 0; payload: those 8 bytes */
 	PG_F_CONTROL,  /* stream 0; payload: one control message (msg.h) */
+	PG_F_RETURN,   /* payload: u32, bytes of credit given back unused, 1 to PG_CREDIT_MAX */
 	PG_F_COUNT
 };
 
