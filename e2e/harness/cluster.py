@@ -5,6 +5,7 @@ import os
 import re
 import shlex
 import subprocess
+import tarfile
 from pathlib import Path
 
 TOP = Path(__file__).resolve().parents[2]
@@ -76,4 +77,11 @@ def find_cluster():
     if not archive.exists():
         raise RuntimeError(f"{archive} is missing: run ci/image first")
     subprocess.run([TOP / "e2e/lab/lab", "load", archive], check=True)
-    return Cluster(lab_env(), "docker.io/podgraft/agent:" + (TOP / "VERSION").read_text().strip(), is_lab=True)
+    return Cluster(lab_env(), archived_name(archive), is_lab=True)
+
+
+def archived_name(archive):
+    """The name of the image in an OCI archive of ci/image: the sanitized agent's is another."""
+    with tarfile.open(archive) as tar:
+        index = json.load(tar.extractfile("index.json"))
+    return index["manifests"][0]["annotations"]["org.opencontainers.image.ref.name"]

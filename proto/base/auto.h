@@ -16,8 +16,9 @@ static inline void pg_auto_free_(void *p)
 	free(*(void **)p);
 }
 
-#define pg_auto_close __attribute__((cleanup(pg_auto_close_)))
-#define pg_auto_free  __attribute__((cleanup(pg_auto_free_)))
+/* "unused": a local may be there for nothing but its end. */
+#define pg_auto_close __attribute__((cleanup(pg_auto_close_), unused))
+#define pg_auto_free  __attribute__((cleanup(pg_auto_free_), unused))
 
 /* Moves a descriptor out: returns it and leaves -1, so that its scope no longer closes it. */
 static inline int pg_take_fd(int *fd)
