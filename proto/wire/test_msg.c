@@ -113,8 +113,10 @@ static void unpacks_control(void **state)
 	const struct msg_case *c = *state;
 	Podgraft__V1__Control *m = NULL;
 	const char *why = NULL;
-	assert_int_equal(pg_msg_unpack((const uint8_t *)c->bytes, c->n, &m, &why), c->want);
 	assert_int_equal(pg_msg_unpack((const uint8_t *)c->bytes, c->n, &m, NULL), c->want);
+	pg_msg_free(m);
+	m = NULL;
+	assert_int_equal(pg_msg_unpack((const uint8_t *)c->bytes, c->n, &m, &why), c->want);
 	if (c->want < 0) {
 		assert_null(m);
 		assert_string_equal(why, c->why);
