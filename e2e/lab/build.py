@@ -127,6 +127,7 @@ def _build(version, cache, final, want):
         if deps.returncode:
             raise LabError("go list failed: are the modules reachable?",
                            "GOPROXY and GOSUMDB may name a mirror of yours")
+        state["last"] = "compiling and linking"
         state["total"] = len(deps.stdout.split())
         _go(go, ["build", "-v", "-ldflags", _linker_flags(version), "-o", f"{half}/", "tool"],
             env, state)

@@ -195,7 +195,7 @@ def down():
     say(f"ending {len(containers)} containers")
     _end_pods(containers)
     for name in ("apiserver", "etcd", "containerd"):
-        parts.process(name).stop(grace_s=3)  # their data is deleted next
+        parts.process(name).stop()
     _end_pods(parts.containers() | containers)  # one may have begun while the others ended
     for trace in traces:
         if trace.is_dir():

@@ -17,7 +17,8 @@ PEER = "localhost/podgraft-peer:1"
 STATIC = "localhost/podgraft-static:1"
 PAUSE = "localhost/pause:1"
 
-CC = [os.environ.get("CC", "cc"), "-std=c11", "-D_GNU_SOURCE", "-O2", "-static", "-Wall", "-Wextra"]
+CC = [os.environ.get("CC", "cc"), "-std=c11", "-D_GNU_SOURCE", "-O2", "-static", "-Wall", "-Wextra",
+      f"-I{PEERS.parent.parent}"]
 
 
 def _hash(*inputs):
@@ -67,7 +68,7 @@ def _make_debian(tree):
 def _recipes():
     """(archive's name, hash of its inputs, maker). The order is that of need."""
     peer = [*_peer_sources(), *sorted(PEERS.glob("*.h"))]
-    common = [HERE / "oci.py", oci.architecture(), *CC]
+    common = [HERE / "oci.py", oci.architecture(), *CC[:-1]]  # not where the checkout is
     yield "pause", _hash(PEERS / "pause.c", *common), _make_pause
     yield "peer", _hash("peer", *peer, *common), _make_peer
     yield "static", _hash("static", *peer, *common), _make_static

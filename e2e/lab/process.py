@@ -76,7 +76,7 @@ class Process:
         write_file(self.record, json.dumps({"pid": proc.pid, "started": now[1],
                                             "boot": _boot_id(), "command": command}))
 
-    def stop(self, grace_s=10):
+    def stop(self, grace_s=3):
         """TERM, then KILL after the grace. Fine when it is gone already."""
         pid = self.pid()
         if pid:

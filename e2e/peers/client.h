@@ -3,7 +3,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "util.h"
+#include "e2e/peers/util.h"
 
 /* What every client command gets: where to go, and its options, all parsed. */
 struct call {

@@ -1,4 +1,5 @@
 /* New connections at a fixed rate, a GET on each: who answered, how fast, and when nobody did. */
+#include <assert.h>
 #include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -8,7 +9,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#include "client.h"
+#include "e2e/peers/client.h"
 
 #define OPEN_MAX_    8192
 #define NAMES_MAX    16
@@ -219,8 +220,10 @@ static void run(struct load *l)
 		int64_t now = now_us();
 		bool over = now >= until || client_stop;
 
-		while (l->oldest && now - l->oldest->began_us > timeout_us)
+		while (l->oldest && now - l->oldest->began_us > timeout_us) {
+			assert(!l->oldest->prev);
 			failed(l, l->oldest, ETIMEDOUT);
+		}
 		if (over && l->open == 0)
 			break;
 		for (; !over &&

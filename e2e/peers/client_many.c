@@ -8,9 +8,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "client.h"
+#include "e2e/peers/client.h"
 
-#define CHUNK ((size_t)256 << 10)
+#define CHUNK         ((size_t)256 << 10)
+#define TRANSFERS_MAX 1024
 
 /* One bulk transfer. `code` is 0 while all is well, `done` when it has ended either way. */
 struct transfer {
@@ -136,35 +137,43 @@ static void transfer_begin(struct transfer *t, const struct call *call, size_t i
 		ended(t, -code);
 }
 
-static int bulk(const struct call *call, bool up)
+/* Closes all, and tells the last failure, if any: 0, or an errno. */
+static int transfer_end(struct transfer *all, uint64_t n, uint64_t *moved, uint64_t *good)
 {
-	struct transfer *all = calloc(call->conns, sizeof(*all));
-	struct pollfd *polled = calloc(call->conns, sizeof(*polled));
-	int64_t began = now_us();
-	uint64_t moved = 0, good = 0;
 	int code = 0;
 
-	if (!all || !polled || call->conns == 0 || call->conns > 1024)
-		return 2;
-	for (size_t i = 0; i < call->conns; i++)
-		transfer_begin(&all[i], call, i, up);
-	transfer_all(all, polled, call, up);
-	double seconds = (double)(now_us() - began) / 1e6;
-	for (size_t i = 0; i < call->conns; i++) {
-		moved += all[i].at - all[i].kept;
-		good += all[i].done && all[i].code == 0;
+	for (uint64_t i = 0; i < n; i++) {
+		*moved += all[i].at - all[i].kept;
+		*good += all[i].done && all[i].code == 0;
 		if (!all[i].done || all[i].code)
 			code = all[i].done ? all[i].code : EINTR;
 		if (all[i].fd >= 0)
 			close(all[i].fd);
 		free(all[i].buffer);
 	}
+	return code;
+}
+
+static int bulk(const struct call *call, bool up)
+{
+	static struct transfer all[TRANSFERS_MAX];
+	static struct pollfd polled[TRANSFERS_MAX];
+	int64_t began = now_us();
+	uint64_t moved = 0, good = 0;
+
+	if (call->conns == 0 || call->conns > TRANSFERS_MAX) {
+		fprintf(stderr, "peer: --conns wants 1 to %d here\n", TRANSFERS_MAX);
+		return 2;
+	}
+	for (size_t i = 0; i < call->conns; i++)
+		transfer_begin(&all[i], call, i, up);
+	transfer_all(all, polled, call, up);
+	double seconds = (double)(now_us() - began) / 1e6;
+	int code = transfer_end(all, call->conns, &moved, &good);
 	printf("{\"ok\":%s,\"saw\":\"%s\",\"conns\":%" PRIu64 ",\"complete\":%" PRIu64
 	       ",\"bytes\":%" PRIu64 ",\"seconds\":%.6f,\"mb_per_s\":%.1f}\n",
 	       code ? "false" : "true", code ? why(code == ENODATA ? 0 : code) : "all", call->conns,
 	       good, moved, seconds, (double)moved / seconds / 1e6);
-	free(all);
-	free(polled);
 	return code != 0;
 }
 

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "client.h"
+#include "e2e/peers/client.h"
 
 static int compare(const void *a, const void *b)
 {
@@ -18,10 +18,10 @@ static int compare(const void *a, const void *b)
 
 void print_percentiles(const char *name, uint64_t *samples, size_t n)
 {
-	uint64_t none = 0;
+	uint64_t none[1] = { 0 };
 
 	if (n == 0) {
-		samples = &none;
+		samples = none;
 		n = 1;
 	}
 	qsort(samples, n, sizeof(*samples), compare);

@@ -1,12 +1,11 @@
-#include "server.h"
+#include "e2e/peers/server.h"
 
-#include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "util.h"
+#include "e2e/peers/util.h"
 
 /* HTTP/1.1, as much of it as tests need: keep-alive, pipelining, bodies with a Content-Length. */
 
@@ -33,10 +32,11 @@ static void plain(const char *from, size_t n, char *to, size_t cap)
 {
 	size_t i = 0;
 
-	for (; i < n && i < cap - 1; i++)
-		to[i] = isprint((unsigned char)from[i]) && from[i] != '"' && from[i] != '\\'
-				? from[i]
-				: '?';
+	for (; i < n && i < cap - 1; i++) {
+		bool harmless =
+			from[i] >= ' ' && from[i] <= '~' && from[i] != '"' && from[i] != '\\';
+		to[i] = harmless ? from[i] : '?';
+	}
 	to[i] = '\0';
 }
 

@@ -1,11 +1,11 @@
-#include "server.h"
+#include "e2e/peers/server.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "util.h"
+#include "e2e/peers/util.h"
 
 /* The behaviours. Each is told by what its clients see; `peer help` prints them. */
 
@@ -115,13 +115,13 @@ static void bulk_line(struct conn *c)
 	char word[8], number[24], seed[24];
 
 	c->text[c->text_len] = '\0';
-	if (sscanf((char *)c->text, "%7s %23s %23s", word, number, seed) != 3 ||
-	    !parse_u64(number, UINT64_MAX, &c->left) || !parse_u64(seed, UINT64_MAX, &c->seed)) {
-		bulk_say(c, "want: down|up BYTES SEED\n");
-	} else if (strcmp(word, "down") == 0) {
+	bool good = sscanf((char *)c->text, "%7s %23s %23s", word, number, seed) == 3 &&
+		    parse_u64(number, UINT64_MAX, &c->left) &&
+		    parse_u64(seed, UINT64_MAX, &c->seed);
+	if (good && strcmp(word, "down") == 0) {
 		c->phase = BULK_DOWN;
 		c->produce = true;
-	} else if (strcmp(word, "up") == 0) {
+	} else if (good && strcmp(word, "up") == 0) {
 		c->phase = BULK_UP;
 		bulk_up_data(c, NULL, 0); /* zero bytes are an answer already */
 	} else {

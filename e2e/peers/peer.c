@@ -3,8 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "client.h"
-#include "server.h"
+#include "e2e/peers/client.h"
+#include "e2e/peers/server.h"
 
 volatile bool client_stop;
 

@@ -1,4 +1,4 @@
-#include "server.h"
+#include "e2e/peers/server.h"
 
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -9,7 +9,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-#include "util.h"
+#include "e2e/peers/util.h"
 
 #define LISTENERS_MAX    32
 #define READ_SIZE        65536

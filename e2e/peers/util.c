@@ -1,4 +1,4 @@
-#include "util.h"
+#include "e2e/peers/util.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
