@@ -15,12 +15,15 @@ enum { PG_MARK = 0x5047 }; /* SO_MARK of the agent's own sockets: exempt from ou
 
 enum { PG_LEASE_MS = 10000, PG_LEASE_RENEW_MS = 3000 };
 
+enum { PG_RULES_MAX = 256 };
+
 enum pg_mechanism { PG_MECH_AUTO, PG_MECH_TPROXY, PG_MECH_NAT };
 
 struct pg_rules_config {
 	const char *owner_tag;   /* part of the table's name, letters and digits; borrowed */
 	enum pg_mechanism force; /* PG_MECH_AUTO: look at the pod */
 	bool no_owner_flag;      /* tests: as a kernel before 5.12, the lease alone protects */
+	uint32_t lease_ms;       /* tests: another lease than PG_LEASE_MS; 0: that */
 };
 
 /* Opens the netlink socket, probes the mechanism and creates the table with the listeners' shield.
@@ -28,7 +31,9 @@ struct pg_rules_config {
  * with its hint. Creates no rule that touches traffic. */
 int pg_rules_open(const struct pg_rules_config *config, struct pg_rules **out, struct pg_err *err);
 
-/* Removes everything of ours and closes. NULL is allowed. */
+/* Removes everything of ours and closes, the listeners as well: connections that nobody has
+ * accepted are reset, so empty their queues first. With "nat" redirected connections end here
+ * unless the pod has NAT of its own: drain them first. NULL is allowed. */
 void pg_rules_close(struct pg_rules *r);
 
 /* "tproxy" or "nat". */
@@ -53,14 +58,18 @@ struct pg_claim {
 };
 
 /* Claims the port and redirects it, in one transaction. New connections only; existing ones go
- * on. -EBUSY: claimed by another agent, *claim_out says by whom. -EEXIST: by ourselves. */
+ * on. -EBUSY: claimed by another agent, *claim_out says by whom. -EEXIST: by ourselves.
+ * -EADDRINUSE: it is the port of our own listeners. -ENOSPC: PG_RULES_MAX are there. */
 int pg_rules_add(struct pg_rules *r, const struct pg_rule *rule, struct pg_claim *claim_out,
 		 struct pg_err *err);
 
 /* Gives the port back: new connections reach the app, redirected ones go on. -ENOENT: not ours. */
 int pg_rules_remove(struct pg_rules *r, uint16_t port, struct pg_err *err);
 
-/* Renews the lease of every rule; to be called each PG_LEASE_RENEW_MS. */
+/* Renews the lease of every rule; to be called each PG_LEASE_RENEW_MS. A rule whose lease ran out
+ * meanwhile takes its port again. -EBUSY: that failed for the rule that *err names (without the
+ * owner flag another agent may have claimed its port); it is forgotten, the others are renewed.
+ * -ENOENT: somebody removed our table; nothing is redirected any more. */
 int pg_rules_renew(struct pg_rules *r, struct pg_err *err);
 
 /* Where the accepted socket `fd` was going before our rule. -ENOENT: it was not redirected but

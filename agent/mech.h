@@ -1,0 +1,52 @@
+#pragma once
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "agent/nft_table.h"
+
+/* How connections are taken: one of the ways below, chosen by rules.c for what the pod has. A
+ * mechanism writes constant rules once; a redirect is then nothing but its port in some sets. */
+
+/* The ways into the pod's ports. Each has a set of its own, by the name that pg_path_name() tells:
+ * a port is in the sets of those ways on which its connections are taken. */
+enum pg_path {
+	PG_PATH_INBOUND = 1 << 0, /* from outside, before any NAT of the pod's own */
+	PG_PATH_BEHIND = 1 << 1,  /* from outside, what the pod's own NAT let pass */
+	PG_PATH_LOCAL = 1 << 2,   /* from inside, less the mesh's proxy */
+	PG_PATH_PROXY = 1 << 3,   /* from the mesh's proxy: the plaintext leg */
+	PG_PATH_END = 1 << 4
+};
+const char *pg_path_name(enum pg_path path);
+
+/* The pod's own NAT, as far as it matters here. */
+struct pg_pod_nat {
+	bool present; /* NAT of incoming or outgoing connections, perhaps empty */
+	bool mesh;    /* it is a mesh's: connections pass its proxy */
+};
+
+/* The uids of the proxies of Istio and Linkerd. */
+enum { PG_UID_ISTIO = 1337, PG_UID_LINKERD = 2102 };
+
+struct pg_listeners {
+	int fds[2];    /* IPv4, IPv6; -1: the pod lacks the family */
+	uint16_t port; /* of both */
+};
+
+struct pg_mech {
+	const char *name;
+	bool transparent; /* listeners: on loopback, for any address; else on every address */
+
+	/* The ways this mechanism has in a pod with that NAT. */
+	unsigned (*paths)(const struct pg_pod_nat *nat);
+
+	/* Adds chains and rules to the transaction that makes `table`; the sets of paths() are in
+	 * it already. */
+	void (*write)(struct pg_nft *n, const char *table, const struct pg_pod_nat *nat,
+		      const struct pg_listeners *to);
+
+	/* Where the accepted socket `fd` of `version` 4 or 6 was going: 0, or a negative errno. */
+	int (*original)(int fd, int version, struct sockaddr_storage *out);
+};
+
+extern const struct pg_mech pg_mech_tproxy, pg_mech_nat;

@@ -1,0 +1,422 @@
+/* The owner of everything that the agent changes in the pod's kernel: which mechanism takes the
+ * connections, which ports are in its sets and for how long, and the claim on each of them.
+ *
+ * The table `podgraft-TAG` has constant chains and rules (mech_*.c) and a set for each way into the
+ * pod. A redirect is its port in some of these sets, with the lease as the element's timeout, plus
+ * the claim table `podgraft-tcp-PORT` that whoever comes second runs into. Both belong to our
+ * socket, so the kernel removes them when we die. Kernels without owned tables leave them behind:
+ * then a port whose lease has run out everywhere is free, whatever claim table still stands. */
+#include "agent/rules.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "agent/mech_detect.h"
+#include "agent/mech_listen.h"
+#include "agent/nft_dump.h"
+#include "agent/rules_claim.h"
+#include "proto/base/mem.h"
+#include "proto/io/sock.h"
+
+enum { TABLE_NAME = 64, TABLES_SEEN_MAX = 32 };
+static const char table_prefix[] = "podgraft-";
+
+struct entry {
+	uint16_t port;
+	unsigned paths; /* the sets it is in, enum pg_path */
+};
+
+struct pg_rules {
+	struct pg_nft *nft;
+	const struct pg_mech *mech;
+	struct pg_pod_nat nat;
+	struct pg_listeners listeners;
+	bool owned; /* the kernel removes our tables when we die */
+	uint32_t lease_ms;
+	char table[TABLE_NAME];
+	struct entry entries[PG_RULES_MAX];
+	size_t count;
+};
+
+const char *pg_path_name(enum pg_path path)
+{
+	switch (path) {
+	case PG_PATH_INBOUND:
+		return "inbound";
+	case PG_PATH_BEHIND:
+		return "behind";
+	case PG_PATH_LOCAL:
+		return "local";
+	case PG_PATH_PROXY:
+		return "proxy";
+	default:
+		assert(!"a path");
+		return "";
+	}
+}
+
+/* ---- opening ---- */
+
+/* One attempt to make our table, with everything constant in it. */
+static int write_table(struct pg_rules *r, bool replace, unsigned *refused, struct pg_err *err)
+{
+	unsigned paths = r->mech->paths(&r->nat);
+	pg_nft_begin(r->nft);
+	if (replace)
+		pg_nft_del_table(r->nft, r->table, 0);
+	pg_nft_add_table(r->nft, r->table, PG_NFT_EXCLUSIVE | (r->owned ? PG_NFT_OWNED : 0u), NULL);
+	for (unsigned path = 1; path < PG_PATH_END; path <<= 1)
+		if (paths & path)
+			pg_nft_add_ports_set(r->nft, r->table, pg_path_name(path));
+	r->mech->write(r->nft, r->table, &r->nat, &r->listeners);
+	return pg_nft_commit(r->nft, refused, err);
+}
+
+/* Makes the table, without owner where the kernel knows none, and in place of one that an earlier
+ * agent of the same tag left behind on such a kernel. */
+static int make_table(struct pg_rules *r, struct pg_err *err)
+{
+	bool replace = false;
+	for (;;) {
+		unsigned refused = PG_NFT_ALL;
+		int code = write_table(r, replace, &refused, err);
+		bool at_table = code < 0 && refused == (replace ? 2 : 1);
+		if (at_table && r->owned && (code == -EINVAL || code == -EOPNOTSUPP))
+			r->owned = false;
+		else if (at_table && !replace && code == -EEXIST)
+			replace = true;
+		else if (at_table && code == -EPERM)
+			return pg_fail(err, -EBUSY, "the table %s belongs to another agent.",
+				       r->table);
+		else
+			return code;
+	}
+}
+
+static int set_up(struct pg_rules *r, const struct pg_mech *mech, struct pg_err *err)
+{
+	r->mech = mech;
+	int code = pg_mech_listen(mech, &r->listeners, err);
+	if (code < 0)
+		return code;
+	code = make_table(r, err);
+	if (code < 0)
+		pg_mech_unlisten(&r->listeners);
+	return code;
+}
+
+/* Chooses the mechanism: that with fewer traces where the pod has no NAT, if the node has it. */
+static int choose(struct pg_rules *r, enum pg_mechanism force, struct pg_err *err)
+{
+	int code = pg_pod_nat_detect(r->nft, &r->nat, err);
+	if (code < 0)
+		return code;
+	if (force == PG_MECH_TPROXY || (force == PG_MECH_AUTO && !r->nat.present)) {
+		code = set_up(r, &pg_mech_tproxy, err);
+		if (code != -ENOENT || force == PG_MECH_TPROXY)
+			return code;
+	}
+	code = set_up(r, &pg_mech_nat, err);
+	if (code == -ENOENT)
+		pg_hint(err, PG_TARGET,
+			"the node's kernel lacks nf_tables modules for tproxy, NAT or reject");
+	return code;
+}
+
+int pg_rules_open(const struct pg_rules_config *config, struct pg_rules **out, struct pg_err *err)
+{
+	struct pg_rules *r = pg_calloc(1, sizeof(*r));
+	if (!r)
+		return pg_fail(err, -ENOMEM, "open the rule set");
+	r->owned = !config->no_owner_flag;
+	r->lease_ms = config->lease_ms ? config->lease_ms : PG_LEASE_MS;
+	r->listeners = (struct pg_listeners){ .fds = { -1, -1 } };
+	snprintf(r->table, sizeof(r->table), "%s%s", table_prefix, config->owner_tag);
+	int code = pg_nft_open(&r->nft, err);
+	if (code == 0)
+		code = choose(r, config->force, err);
+	if (code < 0) {
+		pg_nft_close(r->nft);
+		free(r);
+		return code;
+	}
+	*out = r;
+	return 0;
+}
+
+static void drop_table(struct pg_rules *r, const char *name)
+{
+	pg_nft_begin(r->nft);
+	pg_nft_del_table(r->nft, name, 0);
+	pg_nft_commit(r->nft, NULL, NULL); /* one that is gone already needs no removal */
+}
+
+void pg_rules_close(struct pg_rules *r)
+{
+	if (!r)
+		return;
+	drop_table(r, r->table);
+	for (size_t i = 0; i < r->count; i++) {
+		char name[PG_CLAIM_NAME];
+		pg_claim_name(r->entries[i].port, name);
+		drop_table(r, name);
+	}
+	pg_nft_close(r->nft);
+	pg_mech_unlisten(&r->listeners);
+	free(r);
+}
+
+const char *pg_rules_mechanism(const struct pg_rules *r)
+{
+	return r->mech->name;
+}
+
+void pg_rules_listeners(const struct pg_rules *r, int fds_out[2])
+{
+	memcpy(fds_out, r->listeners.fds, sizeof(r->listeners.fds));
+}
+
+/* ---- what the transactions are made of ---- */
+
+static struct entry *find(struct pg_rules *r, uint16_t port)
+{
+	for (size_t i = 0; i < r->count; i++)
+		if (r->entries[i].port == port)
+			return &r->entries[i];
+	return NULL;
+}
+
+static void forget(struct pg_rules *r, struct entry *e)
+{
+	*e = r->entries[--r->count];
+}
+
+static void put_port(struct pg_rules *r, const struct entry *e)
+{
+	for (unsigned path = 1; path < PG_PATH_END; path <<= 1)
+		if (e->paths & path)
+			pg_nft_add_ports(r->nft, r->table, pg_path_name(path), &e->port, 1,
+					 r->lease_ms);
+}
+
+static void take_port(struct pg_rules *r, const struct entry *e)
+{
+	for (unsigned path = 1; path < PG_PATH_END; path <<= 1)
+		if (e->paths & path)
+			pg_nft_del_ports(r->nft, r->table, pg_path_name(path), &e->port, 1);
+}
+
+/* The ways on which the rule takes connections, as far as the pod has them. */
+static unsigned paths_of(const struct pg_rules *r, const struct pg_rule *rule)
+{
+	unsigned paths = PG_PATH_INBOUND;
+	if (r->nat.mesh && !rule->wire)
+		paths = PG_PATH_BEHIND | PG_PATH_PROXY;
+	if (!rule->no_local)
+		paths |= PG_PATH_LOCAL;
+	return paths & r->mech->paths(&r->nat);
+}
+
+/* ---- claims ---- */
+
+struct live_search {
+	char tables[TABLES_SEEN_MAX][TABLE_NAME];
+	size_t count;
+	const char *own; /* not looked at */
+};
+
+static void note_table(void *ctx, const char *name)
+{
+	struct live_search *s = ctx;
+	if (strncmp(name, table_prefix, strlen(table_prefix)) != 0 || strcmp(name, s->own) == 0 ||
+	    strlen(name) >= TABLE_NAME || s->count == TABLES_SEEN_MAX)
+		return;
+	snprintf(s->tables[s->count++], TABLE_NAME, "%s", name);
+}
+
+/* Whether another agent redirects the port right now: its lease lasts in some set of ours. */
+static bool is_live_elsewhere(struct pg_rules *r, uint16_t port)
+{
+	struct live_search s = { .own = r->table };
+	if (pg_nft_each_table(r->nft, note_table, &s, NULL) < 0)
+		return true; /* unknown: leave it alone */
+	for (size_t i = 0; i < s.count; i++)
+		for (unsigned path = 1; path < PG_PATH_END; path <<= 1)
+			if (pg_nft_read_port(r->nft, s.tables[i], pg_path_name(path), port, NULL) ==
+			    0)
+				return true;
+	return false;
+}
+
+/* One attempt to claim the port and to redirect it. `stale` is the handle of a claim table that
+ * goes first, or 0. */
+static int claim_once(struct pg_rules *r, const struct entry *e, const char *holder, uint64_t stale,
+		      unsigned *refused, struct pg_err *err)
+{
+	char name[PG_CLAIM_NAME], text[PG_CLAIM_TEXT];
+	struct pg_claim claim = { .since = (uint64_t)time(NULL) };
+	snprintf(claim.holder, sizeof(claim.holder), "%s", holder);
+	pg_claim_name(e->port, name);
+	pg_claim_format(&claim, text);
+
+	pg_nft_begin(r->nft);
+	if (stale)
+		pg_nft_del_table(r->nft, name, stale);
+	pg_nft_add_table(r->nft, name, PG_NFT_EXCLUSIVE | (r->owned ? PG_NFT_OWNED : 0u), text);
+	put_port(r, e);
+	return pg_nft_commit(r->nft, refused, err);
+}
+
+static int busy(const struct entry *e, const struct pg_claim *claim, struct pg_claim *claim_out,
+		struct pg_err *err)
+{
+	if (claim_out)
+		*claim_out = *claim;
+	return pg_fail(err, -EBUSY, "port %u is redirected already%s%s.", e->port,
+		       claim->holder[0] ? " by " : "", claim->holder);
+}
+
+/* Looks at the claim that stands in our way: 0 when it is gone, or stale with *stale set. */
+static int look_at_claim(struct pg_rules *r, const struct entry *e, uint64_t *stale,
+			 struct pg_claim *claim_out, struct pg_err *err)
+{
+	char name[PG_CLAIM_NAME];
+	struct pg_nft_seen_table seen;
+	struct pg_claim claim;
+	pg_claim_name(e->port, name);
+	int code = pg_nft_read_table(r->nft, name, &seen, err);
+	if (code < 0)
+		return code == -ENOENT ? 0 : code;
+	pg_claim_parse(seen.comment, &claim);
+	if (seen.owned || is_live_elsewhere(r, e->port))
+		return busy(e, &claim, claim_out, err);
+	*stale = seen.handle;
+	return 0;
+}
+
+static int claim_port(struct pg_rules *r, const struct entry *e, const char *holder,
+		      struct pg_claim *claim_out, struct pg_err *err)
+{
+	uint64_t stale = 0;
+	for (int tries = 0;; tries++) {
+		unsigned refused = PG_NFT_ALL;
+		int code = claim_once(r, e, holder, stale, &refused, err);
+		bool in_the_way = code < 0 && (refused == 1 || (stale && refused == 2)) &&
+				  (code == -EPERM || code == -EEXIST || code == -ENOENT);
+		if (!in_the_way || tries == 3)
+			return code;
+		stale = 0;
+		code = look_at_claim(r, e, &stale, claim_out, err);
+		if (code < 0)
+			return code;
+	}
+}
+
+/* ---- rules ---- */
+
+int pg_rules_add(struct pg_rules *r, const struct pg_rule *rule, struct pg_claim *claim_out,
+		 struct pg_err *err)
+{
+	struct entry e = { .port = rule->port, .paths = paths_of(r, rule) };
+	if (find(r, e.port))
+		return pg_fail(err, -EEXIST, "this agent redirects port %u already.", e.port);
+	if (r->count == PG_RULES_MAX)
+		return pg_fail(err, -ENOSPC, "this agent has %d redirects already.", PG_RULES_MAX);
+	if (e.port == r->listeners.port) {
+		pg_fail(err, -EADDRINUSE, "port %u is the agent's own by chance.", e.port);
+		return pg_hint(err, PG_TARGET, "try again with a new agent");
+	}
+	int code = claim_port(r, &e, rule->holder, claim_out, err);
+	if (code == 0)
+		r->entries[r->count++] = e;
+	return code;
+}
+
+/* A port whose lease has run out is not in its sets any more, which would refuse its removal, so it
+ * is put there before. Nobody sees that, as the transaction is one. */
+int pg_rules_remove(struct pg_rules *r, uint16_t port, struct pg_err *err)
+{
+	char name[PG_CLAIM_NAME];
+	struct entry *e = find(r, port);
+	if (!e)
+		return pg_fail(err, -ENOENT, "this agent does not redirect port %u.", port);
+	pg_claim_name(port, name);
+	pg_nft_begin(r->nft);
+	put_port(r, e);
+	take_port(r, e);
+	pg_nft_del_table(r->nft, name, 0);
+	int code = pg_nft_commit(r->nft, NULL, err);
+	if (code < 0 && code != -ENOENT) /* that: somebody has removed the tables already */
+		return code;
+	forget(r, e);
+	return 0;
+}
+
+/* Every port afresh in every set: removed and added, since adding alone keeps the old lease. */
+static int renew_all(struct pg_rules *r, struct pg_err *err)
+{
+	pg_nft_begin(r->nft);
+	for (unsigned path = 1; path < PG_PATH_END; path <<= 1) {
+		uint16_t ports[PG_RULES_MAX];
+		size_t n = 0;
+		for (size_t i = 0; i < r->count; i++)
+			if (r->entries[i].paths & path)
+				ports[n++] = r->entries[i].port;
+		pg_nft_del_ports(r->nft, r->table, pg_path_name(path), ports, n);
+		pg_nft_add_ports(r->nft, r->table, pg_path_name(path), ports, n, r->lease_ms);
+	}
+	return pg_nft_commit(r->nft, NULL, err);
+}
+
+/* Some lease has run out. With owned tables the port is still ours; else it is if nobody has taken
+ * it meanwhile. */
+static int rearm_all(struct pg_rules *r, struct pg_err *err)
+{
+	int result = 0;
+	for (size_t i = r->count; i-- > 0;) {
+		struct entry e = r->entries[i];
+		int code = 0;
+		if (!r->owned && is_live_elsewhere(r, e.port)) {
+			code = pg_fail(err, -EBUSY, "port %u was taken by another agent.", e.port);
+			forget(r, &r->entries[i]);
+		} else {
+			pg_nft_begin(r->nft);
+			put_port(r, &e);
+			take_port(r, &e);
+			put_port(r, &e);
+			code = pg_nft_commit(r->nft, NULL, err);
+		}
+		if (code < 0)
+			result = code;
+	}
+	return result;
+}
+
+int pg_rules_renew(struct pg_rules *r, struct pg_err *err)
+{
+	if (r->count == 0)
+		return 0;
+	int code = renew_all(r, err);
+	return code == -ENOENT ? rearm_all(r, err) : code;
+}
+
+int pg_rules_original(const struct pg_rules *r, int fd, struct sockaddr_storage *out)
+{
+	struct sockaddr_storage own, to = { 0 };
+	socklen_t len = sizeof(own);
+	uint8_t bytes[16];
+	uint16_t port;
+	if (getsockname(fd, (struct sockaddr *)&own, &len) < 0)
+		return -errno;
+	int code = r->mech->original(fd, own.ss_family == AF_INET ? 4 : 6, &to);
+	if (code < 0)
+		return code;
+	if (pg_addr_bytes(&to, bytes, &port) == 0 || port == r->listeners.port)
+		return -ENOENT;
+	*out = to;
+	return 0;
+}
