@@ -16,6 +16,7 @@
 
 #include "agent/routes.h"
 #include "proto/base/auto.h"
+#include "proto/wire/podgraft.pb-c.h"
 
 /* The control API on real sockets: the clients are plain blocking code that lets the server's loop
  * run while it waits (pump). */
@@ -37,8 +38,9 @@ struct fixture {
 
 struct reply {
 	int status; /* 0: the server hung up without an answer */
-	char text[8192];
+	char text[1 << 20];
 	const char *body; /* in text */
+	size_t body_len;
 };
 
 static void on_linked(void *ctx, int fd, const uint8_t session[PG_SESSION_BYTES],
@@ -153,6 +155,7 @@ static void listen_for(struct fixture *f, int fd, struct reply *r)
 		assert_true(n < sizeof(r->text) - 1 && now_ms() < deadline);
 	}
 	r->body = r->text + body;
+	r->body_len = n - body;
 	assert_int_equal(sscanf(r->text, "HTTP/1.1 %d", &r->status), 1);
 }
 
@@ -188,7 +191,7 @@ static void member(const char *json, const char *name, char *out, size_t size)
 /* What a laptop does: asks for a challenge and fills in a statement. */
 static void prepare(struct fixture *f, enum pg_purpose purpose, struct pg_statement *st)
 {
-	struct reply r;
+	static struct reply r;
 	char nonce[PG_B64_KEY], key[PG_B64_KEY];
 	get(f, "/v1/challenge", &r);
 	assert_int_equal(r.status, 200);
@@ -233,7 +236,7 @@ static void link_request(const char *authz, char *out, size_t size)
 static void free_routes(void **state)
 {
 	struct fixture *f = *state;
-	struct reply r;
+	static struct reply r;
 	char text[64];
 	get(f, "/v1/health", &r);
 	assert_int_equal(r.status, 200);
@@ -275,7 +278,7 @@ static void plain_request(void **state)
 {
 	struct fixture *f = *state;
 	const struct plain_case *c = f->test_case;
-	struct reply r;
+	static struct reply r;
 	ask(f, c->request, &r);
 	assert_int_equal(r.status, c->status);
 	assert_non_null(strstr(r.text, c->in_text));
@@ -302,7 +305,7 @@ static void head_has_no_body(void **state)
 static void one_connection_takes_several_requests(void **state)
 {
 	struct fixture *f = *state;
-	struct reply r;
+	static struct reply r;
 	int fd = dial(f);
 	for (int i = 0; i < 3; i++) {
 		say(fd, "GET /v1/health HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -318,7 +321,7 @@ static void info_is_read_with_a_proof(void **state)
 {
 	struct fixture *f = *state;
 	struct pg_statement st;
-	struct reply r;
+	static struct reply r;
 	char authz[PG_AUTHZ_MAX], request[1024];
 	prepare(f, PG_PURPOSE_READ, &st);
 	sign(f, &st, authz);
@@ -330,6 +333,58 @@ static void info_is_read_with_a_proof(void **state)
 	ask(f, request, &r); /* the same again */
 	assert_int_equal(r.status, 401);
 	assert_non_null(strstr(r.body, "challenge used or expired"));
+}
+
+/* A read with proof, and with one more header line. */
+static void read_with_proof(struct fixture *f, const char *path, const char *line, struct reply *r)
+{
+	struct pg_statement st;
+	char authz[PG_AUTHZ_MAX], request[1024];
+	prepare(f, PG_PURPOSE_READ, &st);
+	sign(f, &st, authz);
+	snprintf(request, sizeof(request),
+		 "GET %s HTTP/1.1\r\nHost: a\r\n%sAuthorization: %s\r\n\r\n", path, line, authz);
+	ask(f, request, r);
+}
+
+static void processes_are_read_as_json(void **state)
+{
+	struct fixture *f = *state;
+	static struct reply r;
+	char text[128];
+	read_with_proof(f, "/v1/processes", "", &r);
+	assert_int_equal(r.status, 200);
+	snprintf(text, sizeof(text), "{\"pid\":%d,\"ppid\":%d,\"uid\":%u,\"name\":\"test_routes\"",
+		 getpid(), getppid(), geteuid());
+	assert_non_null(strstr(r.body, text));
+	snprintf(text, sizeof(text), "\"address\":\"127.0.0.1\",\"port\":%u,\"pid\":%d",
+		 pg_routes_port(f->routes), getpid());
+	assert_non_null(strstr(r.body, text));
+	assert_non_null(strstr(r.body, "\"truncated\":false}\n"));
+}
+
+static void processes_are_read_as_protobuf(void **state)
+{
+	struct fixture *f = *state;
+	static struct reply r;
+	bool has_us = false, has_port = false;
+	read_with_proof(f, "/v1/processes", "Accept: application/x-protobuf\r\n", &r);
+	assert_int_equal(r.status, 200);
+	assert_non_null(strstr(r.text, "Content-Type: application/x-protobuf"));
+	Podgraft__V1__Processes *m =
+		podgraft__v1__processes__unpack(NULL, r.body_len, (const uint8_t *)r.body);
+	assert_non_null(m);
+	for (size_t i = 0; i < m->n_processes; i++)
+		has_us |= m->processes[i]->pid == (uint32_t)getpid() &&
+			  strcmp(m->processes[i]->name, "test_routes") == 0 &&
+			  m->processes[i]->n_command > 0;
+	for (size_t i = 0; i < m->n_sockets; i++)
+		has_port |= m->sockets[i]->port == pg_routes_port(f->routes) &&
+			    m->sockets[i]->pid == (uint32_t)getpid() &&
+			    m->sockets[i]->address.len == 4;
+	assert_true(has_us);
+	assert_true(has_port);
+	podgraft__v1__processes__free_unpacked(m, NULL);
 }
 
 /* Each makes a proof that must not open anything. */
@@ -394,7 +449,7 @@ static void refuses_forgery(void **state)
 	struct fixture *f = *state;
 	const struct forgery *c = f->test_case;
 	struct pg_statement st;
-	struct reply r;
+	static struct reply r;
 	char authz[PG_AUTHZ_MAX], request[1024];
 	prepare(f, PG_PURPOSE_LINK, &st);
 	c->tweak(f, &st);
@@ -411,7 +466,7 @@ static void a_failed_proof_uses_its_challenge_up(void **state)
 {
 	struct fixture *f = *state;
 	struct pg_statement st;
-	struct reply r;
+	static struct reply r;
 	char authz[PG_AUTHZ_MAX], request[1024];
 	prepare(f, PG_PURPOSE_LINK, &st);
 	st.pod_uid[0] ^= 1;
@@ -432,7 +487,7 @@ static void the_agents_own_signature_does_not_do(void **state)
 {
 	struct fixture *f = *state;
 	struct pg_statement st;
-	struct reply r;
+	static struct reply r;
 	uint8_t sig[PG_SIG_BYTES];
 	char authz[PG_AUTHZ_MAX], request[1024];
 	prepare(f, PG_PURPOSE_LINK, &st);
@@ -465,7 +520,7 @@ static void a_link_is_proved_by_both_sides(void **state)
 {
 	struct fixture *f = *state;
 	struct pg_statement st;
-	struct reply r;
+	static struct reply r;
 	int fd = open_link(f, "first bytes", &st, &r);
 	assert_int_equal(r.status, 101);
 	assert_non_null(strstr(r.text, "\r\nUpgrade: podgraft/1\r\n"));
@@ -490,7 +545,7 @@ static void a_link_is_left_alone(void **state)
 {
 	struct fixture *f = *state;
 	struct pg_statement st;
-	struct reply r;
+	static struct reply r;
 	char text[16] = "";
 	int fd = open_link(f, "", &st, &r);
 	assert_int_equal(f->linked, 1);
@@ -517,7 +572,7 @@ static void a_link_wants_the_upgrade(void **state)
 {
 	struct fixture *f = *state;
 	struct pg_statement st;
-	struct reply r;
+	static struct reply r;
 	char authz[PG_AUTHZ_MAX], request[1024];
 	prepare(f, PG_PURPOSE_LINK, &st);
 	sign(f, &st, authz);
@@ -534,7 +589,7 @@ static void a_link_may_vanish(void **state)
 {
 	struct fixture *f = *state;
 	struct pg_statement st;
-	struct reply r;
+	static struct reply r;
 	char authz[PG_AUTHZ_MAX], request[1024];
 	for (int i = 0; i < 20; i++) {
 		prepare(f, PG_PURPOSE_LINK, &st);
@@ -559,7 +614,7 @@ enum { TRICKLERS = 64 };
 static void tricklers_bother_nobody_and_are_ended(void **state)
 {
 	struct fixture *f = *state;
-	struct reply r;
+	static struct reply r;
 	int fds[TRICKLERS];
 	unsigned ended = 0;
 	uint64_t start = now_ms(), next_byte = start, next_request = start;
@@ -599,7 +654,7 @@ enum { CROWD = 300 };
 static void a_crowd_is_served(void **state)
 {
 	struct fixture *f = *state;
-	struct reply r;
+	static struct reply r;
 	int silent[CROWD], asking[CROWD];
 	for (int i = 0; i < CROWD; i++)
 		silent[i] = dial(f);
@@ -626,7 +681,7 @@ static void no_descriptors_left(void **state)
 {
 	struct fixture *f = *state;
 	struct rlimit limit, none;
-	struct reply r;
+	static struct reply r;
 	int fd = dial(f);
 	say(fd, "GET /v1/health HTTP/1.1\r\nHost: a\r\n\r\n");
 	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
@@ -646,7 +701,7 @@ static void no_descriptors_left(void **state)
 static void requests_larger_than_their_room_are_refused(void **state)
 {
 	struct fixture *f = *state;
-	struct reply r;
+	static struct reply r;
 	static char request[64 * 1024];
 	snprintf(request, sizeof(request), "GET /v1/health HTTP/1.1\r\nHost: a\r\nX: ");
 	memset(request + strlen(request), 'x', sizeof(request) - strlen(request) - 1);
@@ -663,11 +718,13 @@ static void requests_larger_than_their_room_are_refused(void **state)
 
 int main(void)
 {
-	struct CMUnitTest tests[14 + PG_LEN(plain_cases) + PG_LEN(forgeries)] = {
+	struct CMUnitTest tests[16 + PG_LEN(plain_cases) + PG_LEN(forgeries)] = {
 		TEST(free_routes),
 		TEST(head_has_no_body),
 		TEST(one_connection_takes_several_requests),
 		TEST(info_is_read_with_a_proof),
+		TEST(processes_are_read_as_json),
+		TEST(processes_are_read_as_protobuf),
 		TEST(a_failed_proof_uses_its_challenge_up),
 		TEST(the_agents_own_signature_does_not_do),
 		TEST(a_link_is_proved_by_both_sides),
@@ -679,7 +736,7 @@ int main(void)
 		TEST(no_descriptors_left),
 		TEST(requests_larger_than_their_room_are_refused),
 	};
-	struct CMUnitTest *t = tests + 14;
+	struct CMUnitTest *t = tests + 16;
 	for (size_t i = 0; i < PG_LEN(plain_cases); i++)
 		*t++ = (struct CMUnitTest){ plain_cases[i].name, plain_request, set_up, tear_down,
 					    &plain_cases[i] };
