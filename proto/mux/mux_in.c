@@ -120,7 +120,7 @@ static int on_data_piece(struct pg_mux *m, const uint8_t *p, size_t n)
 	struct pg_stream *s = pg_table_get(&m->table, m->frame.stream);
 	if (!s)
 		return 0;
-	int rc = pg_window_arrived(&s->in, n, pg_mux_round_(m), m->now_us);
+	int rc = pg_window_arrived(&s->in, n);
 	assert(rc == 0); /* the header was checked, and a grant only grows meanwhile */
 	(void)rc;
 	m->config.ops->data(s->user, p, n);

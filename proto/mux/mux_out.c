@@ -61,7 +61,8 @@ static bool put_frame(struct out *o, enum pg_frame_type type, uint32_t stream,
 	uint8_t *p = place(o);
 	struct pg_frame f = { .type = type, .len = n, .stream = stream };
 	pg_frame_encode(&f, p);
-	memcpy(p + PG_FRAME_HDR, payload, n);
+	if (n > 0)
+		memcpy(p + PG_FRAME_HDR, payload, n);
 	advance(o, PG_FRAME_HDR + (size_t)n);
 	return true;
 }

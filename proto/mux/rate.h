@@ -1,24 +1,31 @@
 #pragma once
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-/* How much a consumer takes in one round trip: what arrived and was consumed within the last four
- * quarters of it, whichever is less (a backlog that is eaten up in one go is no faster path, and
- * what arrives but waits is no fast consumer), and the most of that within the last one to two
- * seconds. Pure; the time is an argument, microseconds of a clock that never goes back. */
+/* How fast a consumer takes what arrives: measured over rounds, each as long as it takes to consume
+ * one whole window. That is one turn of the window around path and queues, however long it is, so
+ * the bursts in which streams share a path do not look like a faster path. What counts is the best
+ * round of the last one to two seconds. Pure; the time is an argument, microseconds of a clock that
+ * never goes back. */
 struct pg_rate {
-	uint64_t quarter_us; /* when the present quarter began */
-	uint64_t epoch_us;   /* when the present second did */
-	size_t arrived[4], consumed[4];
-	size_t peak, peak_before; /* of the present second, and of the one before */
-	unsigned at;              /* the present quarter, 0 to 3 */
+	uint64_t began_us;    /* when the present round did */
+	size_t bytes;         /* consumed in it */
+	size_t window;        /* its end: when so much is */
+	uint64_t epoch_us;    /* when the present second began */
+	uint64_t peak;        /* best round of the present second, bytes per second */
+	uint64_t peak_before; /* ... and of the second before */
 };
 
-void pg_rate_init(struct pg_rate *r, uint64_t now_us);
+/* `window`: of the first round, bytes. */
+void pg_rate_init(struct pg_rate *r, size_t window, uint64_t now_us);
 
-/* Counts `n` bytes. `round_us`: the round trip to measure by, 4 us at least. */
-void pg_rate_arrived(struct pg_rate *r, size_t n, uint64_t round_us, uint64_t now_us);
-void pg_rate_consumed(struct pg_rate *r, size_t n, uint64_t round_us, uint64_t now_us);
+/* Counts `n` consumed bytes. No round is taken to be shorter than `least_us` (1 at least), the
+ * round trip of the path. True: a round has ended, pg_rate_next() is to be called. */
+bool pg_rate_consumed(struct pg_rate *r, size_t n, uint64_t least_us, uint64_t now_us);
 
-/* Bytes per round trip, the most of late. */
-size_t pg_rate_peak(const struct pg_rate *r);
+/* Begins the next round, with that window. */
+void pg_rate_next(struct pg_rate *r, size_t window, uint64_t now_us);
+
+/* Bytes consumed in `us` microseconds at the best rate of late. */
+uint64_t pg_rate_within(const struct pg_rate *r, uint64_t us);

@@ -17,7 +17,7 @@
  * stream follow from its id, the direction and the position, so every byte that arrives is checked
  * on its own. For tests only; included once by each. */
 
-enum { RIG_STREAMS = 64, RIG_WIRE = 4 << 20 };
+enum { RIG_STREAMS = 64, RIG_WIRE = 16 << 20 };
 
 struct rig;
 
@@ -40,8 +40,8 @@ struct rig_end {
 	struct rig_end *peer;
 	struct pg_mux *m;
 	bool odd;
-	uint8_t *wire; /* bytes pulled and not yet fed to the peer */
-	size_t wire_n;
+	uint8_t *wire; /* bytes pulled and not yet fed to the peer: wire_n from wire_at on */
+	size_t wire_at, wire_n;
 	struct app apps[RIG_STREAMS];
 	size_t apps_n;
 	enum pg_reset refuse; /* answer to OPEN */
@@ -244,14 +244,18 @@ static PG_UNUSED size_t rig_pull(struct rig_end *e, int count)
 	struct iovec slots[16];
 	size_t before = e->wire_n;
 	assert_true(count <= 16);
+	if (e->wire_at > RIG_WIRE / 2) {
+		memmove(e->wire, e->wire + e->wire_at, e->wire_n);
+		e->wire_at = 0;
+	}
 	for (int i = 0; i < count; i++)
 		slots[i] = (struct iovec){ bytes[i], sizeof(bytes[i]) };
 	int used = pg_mux_pull(e->m, slots, count, e->rig->now_us);
 	assert_true(used >= 0 && used <= count);
 	for (int i = 0; i < used; i++) {
 		assert_true(slots[i].iov_len > 0 && slots[i].iov_len <= sizeof(bytes[i]));
-		assert_true(e->wire_n + slots[i].iov_len <= RIG_WIRE);
-		memcpy(e->wire + e->wire_n, bytes[i], slots[i].iov_len);
+		assert_true(e->wire_at + e->wire_n + slots[i].iov_len <= RIG_WIRE);
+		memcpy(e->wire + e->wire_at + e->wire_n, bytes[i], slots[i].iov_len);
 		e->wire_n += slots[i].iov_len;
 	}
 	return e->wire_n - before;
@@ -261,9 +265,9 @@ static PG_UNUSED size_t rig_pull(struct rig_end *e, int count)
 static PG_UNUSED int rig_deliver(struct rig_end *e, size_t n)
 {
 	n = pg_min(n, e->wire_n);
-	int rc = pg_mux_feed(e->peer->m, e->wire, n, e->rig->now_us);
+	int rc = pg_mux_feed(e->peer->m, e->wire + e->wire_at, n, e->rig->now_us);
+	e->wire_at += n;
 	e->wire_n -= n;
-	memmove(e->wire, e->wire + n, e->wire_n);
 	return rc;
 }
 

@@ -9,7 +9,7 @@
 void pg_window_init(struct pg_window *w, uint64_t now_us)
 {
 	*w = (struct pg_window){ .size = PG_CREDIT_OWN, .granted = PG_CREDIT_OWN };
-	pg_rate_init(&w->rate, now_us);
+	pg_rate_init(&w->rate, w->size, now_us);
 }
 
 /* Moves the window towards `target` bytes: up as far as the pool has them, down as far as they
@@ -37,13 +37,12 @@ void pg_window_fini(struct pg_window *w, struct pg_pool *pool)
 	fit(w, pool, 0);
 }
 
-int pg_window_arrived(struct pg_window *w, size_t n, uint64_t round_us, uint64_t now_us)
+int pg_window_arrived(struct pg_window *w, size_t n)
 {
 	if (n > w->granted)
 		return -EPROTO;
 	w->granted -= n;
 	w->held += n;
-	pg_rate_arrived(&w->rate, n, round_us, now_us);
 	return 0;
 }
 
@@ -52,9 +51,11 @@ void pg_window_consumed(struct pg_window *w, struct pg_pool *pool, size_t n, uin
 {
 	assert(n <= w->held);
 	w->held -= n;
-	pg_rate_consumed(&w->rate, n, round_us, now_us);
-	size_t want = w->is_ended ? 0 : 2 * pg_rate_peak(&w->rate);
+	bool is_round = pg_rate_consumed(&w->rate, n, round_us, now_us);
+	uint64_t want = w->is_ended ? 0 : 2 * pg_rate_within(&w->rate, round_us);
 	fit(w, pool, pg_min(want, PG_CREDIT_OWN + pool->bytes / PG_POOL_SHARE));
+	if (is_round)
+		pg_rate_next(&w->rate, w->size, now_us);
 }
 
 static size_t due(const struct pg_window *w)

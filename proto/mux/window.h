@@ -30,12 +30,11 @@ void pg_window_init(struct pg_window *w, uint64_t now_us);
 /* Gives back what was borrowed: the stream is over. */
 void pg_window_fini(struct pg_window *w, struct pg_pool *pool);
 
-/* `n` bytes arrived: 0, or -EPROTO when they were not granted. `round_us`: the least round trip,
- * PG_RTT_FLOOR_US at least. */
-int pg_window_arrived(struct pg_window *w, size_t n, uint64_t round_us, uint64_t now_us);
+/* `n` bytes arrived: 0, or -EPROTO when they were not granted. */
+int pg_window_arrived(struct pg_window *w, size_t n);
 
 /* `n` <= held bytes were consumed. The window grows or shrinks towards twice what is consumed in a
- * round trip, as the pool allows. */
+ * round trip, as the pool allows. `round_us`: the least round trip, PG_RTT_FLOOR_US at least. */
 void pg_window_consumed(struct pg_window *w, struct pg_pool *pool, size_t n, uint64_t round_us,
 			uint64_t now_us);
 
