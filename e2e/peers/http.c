@@ -35,7 +35,9 @@ static void plain(const char *from, size_t n, char *to, size_t cap)
 	for (; i < n && i < cap - 1; i++) {
 		bool harmless =
 			from[i] >= ' ' && from[i] <= '~' && from[i] != '"' && from[i] != '\\';
-		to[i] = harmless ? from[i] : '?';
+		to[i] = '?';
+		if (harmless)
+			to[i] = from[i];
 	}
 	to[i] = '\0';
 }
@@ -132,7 +134,7 @@ static size_t take_head(struct conn *c, const uint8_t *bytes, size_t n)
 
 void http_data(struct conn *c, const uint8_t *bytes, size_t n)
 {
-	if (!c->text && !(c->text = malloc(HEAD_MAX + 1))) {
+	if (!c->text && !(c->text = calloc(1, HEAD_MAX + 1))) {
 		conn_reset(c);
 		return;
 	}
