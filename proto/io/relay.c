@@ -304,37 +304,38 @@ void pg_relay_on_gone(void *user, enum pg_reset reason)
 	r->events->ended(r->ctx, reason);
 }
 
+/* What was read before ACCEPTED, so that somebody else can still serve the connection. The
+ * multiplexer sends no more than fits. */
+static void keep(struct pg_relay *r, const struct iovec *iov, int count, size_t n)
+{
+	for (int i = 0; i < count && n > 0; i++) {
+		size_t part = pg_min(n, iov[i].iov_len);
+		pg_byteq_put(&r->kept, iov[i].iov_base, part);
+		n -= part;
+	}
+}
+
 ssize_t pg_relay_on_read(void *user, const struct iovec *iov, int count)
 {
 	struct pg_relay *r = user;
 	ssize_t n;
-	size_t room = 0;
-	for (int i = 0; i < count; i++)
-		room += iov[i].iov_len;
 	do
 		n = readv(r->fd, iov, count);
 	while (n < 0 && errno == EINTR);
 	if (n < 0 && errno != EAGAIN)
 		return -errno;
+	if (n < 0) {
+		r->want_read = true;
+		watch(r);
+		return -EAGAIN;
+	}
 	if (n == 0) {
 		r->got_eof = true;
 		watch(r);
 		return r->broken ? -ECONNRESET : 0;
 	}
-	if (n > 0)
-		r->bytes_up += (uint64_t)n;
-	/* A short read emptied the socket: wait for more. */
-	if (n < 0 || (size_t)n < room) {
-		r->want_read = true;
-		watch(r);
-	}
-	if (n > 0 && r->events->refused && !pg_stream_is_accepted(r->stream)) {
-		size_t left = (size_t)n;
-		for (int i = 0; i < count && left > 0; i++) {
-			size_t part = pg_min(left, iov[i].iov_len);
-			pg_byteq_put(&r->kept, iov[i].iov_base, part);
-			left -= part;
-		}
-	}
-	return n < 0 ? -EAGAIN : n;
+	r->bytes_up += (uint64_t)n;
+	if (r->events->refused && !pg_stream_is_accepted(r->stream))
+		keep(r, iov, count, (size_t)n);
+	return n;
 }

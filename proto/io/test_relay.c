@@ -1,0 +1,308 @@
+#include "proto/io/relay.h"
+
+#include "proto/io/lane_sock.h"
+#include "proto/io/link.h"
+#include "proto/io/test_pair.h"
+
+/* A client before an agent, a server behind a laptop, and a link between the two:
+ * client <-> agent's relay <-> link <-> laptop's relay <-> server. All real sockets, one loop. */
+struct world {
+	struct pg_loop *loop;
+	struct pg_link *agent, *laptop;
+	struct sockaddr_storage to; /* where the laptop connects */
+	int listener, client, server;
+	int agent_ends, laptop_ends, refusals, link_ends;
+	enum pg_reset why;
+	struct pg_byteq kept;
+	int returned; /* the client's socket, handed back */
+	bool returned_eof;
+	struct pg_relay *relay;
+};
+
+static void on_refused(void *ctx, int fd, struct pg_byteq *kept, bool at_eof, enum pg_reset why)
+{
+	struct world *w = ctx;
+	w->refusals++;
+	w->returned = fd;
+	w->kept = *kept;
+	w->returned_eof = at_eof;
+	w->why = why;
+}
+
+static void on_agent_ended(void *ctx, enum pg_reset why)
+{
+	struct world *w = ctx;
+	w->agent_ends++;
+	w->why = why;
+}
+
+static void on_laptop_ended(void *ctx, enum pg_reset why)
+{
+	(void)why;
+	((struct world *)ctx)->laptop_ends++;
+}
+
+static const struct pg_relay_events agent_events = { on_refused, on_agent_ended };
+static const struct pg_relay_events laptop_events = { NULL, on_laptop_ended };
+
+static enum pg_reset on_opened(void *ctx, struct pg_stream *s, const Podgraft__V1__Open *open,
+			       struct pg_relay **relay_out)
+{
+	struct world *w = ctx;
+	if (open->redirect != 1)
+		return PG_RESET_UNKNOWN;
+	int fd = pg_sock_connect((struct sockaddr *)&w->to, 0);
+	assert_true(fd >= 0);
+	assert_int_equal(pg_relay_new(w->loop, fd, true, &laptop_events, w, relay_out), 0);
+	pg_relay_attach(*relay_out, s);
+	return 0;
+}
+
+static void on_control(void *ctx, const Podgraft__V1__Control *msg)
+{
+	(void)ctx;
+	(void)msg;
+}
+
+static void on_link_ended(void *ctx, const struct pg_err *why)
+{
+	(void)why;
+	((struct world *)ctx)->link_ends++;
+}
+
+static struct pg_link *make_link(struct world *w, int fd, bool laptop)
+{
+	struct pg_link_config config = { .laptop = laptop,
+					 .max_streams = 16,
+					 .events = { on_opened, on_control, on_link_ended },
+					 .ctx = w };
+	struct pg_lane *lane;
+	struct pg_link *link;
+	assert_int_equal(pg_lane_sock_new(w->loop, fd, (struct pg_lane_events){ 0 }, NULL, &lane),
+			 0);
+	assert_int_equal(pg_link_new(w->loop, lane, &config, NULL, 0, &link), 0);
+	return link;
+}
+
+/* Opens the stream for a new client of redirect `id`. */
+static void arrive(struct world *w, uint32_t id)
+{
+	uint8_t packed[64];
+	int near;
+	struct pg_stream *s;
+	tcp_pair(&w->client, &near);
+	Podgraft__V1__Open open = PODGRAFT__V1__OPEN__INIT;
+	uint8_t address[4] = { 10, 0, 0, 1 };
+	open.redirect = id;
+	open.peer_address = open.local_address = (ProtobufCBinaryData){ 4, address };
+	open.peer_port = open.local_port = 80;
+	int n = pg_open_pack(&open, packed, sizeof(packed));
+	assert_true(n > 0);
+	assert_int_equal(pg_relay_new(w->loop, near, false, &agent_events, w, &w->relay), 0);
+	assert_int_equal(pg_mux_open(pg_link_mux(w->agent), packed, (size_t)n, w->relay, &s), 0);
+	pg_relay_attach(w->relay, s);
+}
+
+static int set_up(void **state)
+{
+	static struct world w;
+	struct pg_err err;
+	int a, b;
+	w = (struct world){ .loop = pg_loop_new(&err), .client = -1, .server = -1, .returned = -1 };
+	tcp_pair(&a, &b);
+	pg_byteq_init(&w.kept, 1);
+	w.agent = make_link(&w, a, false);
+	w.laptop = make_link(&w, b, true);
+	w.listener = tcp_listen(&w.to);
+	*state = &w;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct world *w = *state;
+	pg_link_free(w->agent);
+	pg_link_free(w->laptop);
+	for (size_t i = 0; i < 4; i++) {
+		int fd = ((int[]){ w->listener, w->client, w->server, w->returned })[i];
+		if (fd >= 0)
+			close(fd);
+	}
+	pg_byteq_fini(&w->kept);
+	pg_loop_free(w->loop);
+	return 0;
+}
+
+/* A client whose connection the server has accepted. */
+static void join(struct world *w)
+{
+	arrive(w, 1);
+	turn(w->loop, 20);
+	w->server = accept(w->listener, NULL, NULL);
+	assert_true(w->server >= 0);
+}
+
+static void bytes_pass_both_ways(void **state)
+{
+	struct world *w = *state;
+	char bytes[16];
+	join(w);
+	assert_int_equal(send(w->client, "ping", 4, 0), 4);
+	assert_int_equal(await(w->loop, w->server, bytes, sizeof(bytes)), 4);
+	assert_int_equal(send(w->server, "pong!", 5, 0), 5);
+	assert_int_equal(await(w->loop, w->client, bytes, sizeof(bytes)), 5);
+}
+
+static void the_clients_fin_arrives_and_the_answer_comes_back(void **state)
+{
+	struct world *w = *state;
+	char bytes[16];
+	join(w);
+	shutdown(w->client, SHUT_WR);
+	assert_int_equal(await(w->loop, w->server, bytes, sizeof(bytes)), 0);
+	assert_int_equal(send(w->server, "answer", 6, 0), 6);
+	close(w->server);
+	w->server = -1;
+	assert_int_equal(await(w->loop, w->client, bytes, sizeof(bytes)), 6);
+	assert_int_equal(await(w->loop, w->client, bytes, sizeof(bytes)), 0);
+	turn(w->loop, 20);
+	assert_int_equal(w->agent_ends, 1);
+	assert_int_equal(w->laptop_ends, 1);
+	assert_int_equal(w->why, 0);
+}
+
+static void the_servers_fin_arrives_and_the_client_goes_on(void **state)
+{
+	struct world *w = *state;
+	char bytes[16];
+	join(w);
+	shutdown(w->server, SHUT_WR);
+	assert_int_equal(await(w->loop, w->client, bytes, sizeof(bytes)), 0);
+	assert_int_equal(send(w->client, "more", 4, 0), 4);
+	assert_int_equal(await(w->loop, w->server, bytes, sizeof(bytes)), 4);
+}
+
+static void the_clients_reset_arrives_as_a_reset(void **state)
+{
+	struct world *w = *state;
+	char bytes[16];
+	join(w);
+	pg_sock_close_reset(w->client);
+	w->client = -1;
+	assert_int_equal(await(w->loop, w->server, bytes, sizeof(bytes)), -ECONNRESET);
+}
+
+static void the_servers_reset_arrives_as_a_reset_after_its_data(void **state)
+{
+	struct world *w = *state;
+	char bytes[16];
+	join(w);
+	assert_int_equal(send(w->server, "last", 4, 0), 4);
+	pg_sock_close_reset(w->server);
+	w->server = -1;
+	assert_int_equal(await(w->loop, w->client, bytes, sizeof(bytes)), 4);
+	assert_int_equal(await(w->loop, w->client, bytes, sizeof(bytes)), -ECONNRESET);
+}
+
+static void a_reset_is_noticed_while_reading_is_paused(void **state)
+{
+	struct world *w = *state;
+	static uint8_t chunk[64 << 10];
+	char byte;
+	join(w);
+	for (int i = 0; i < 300; i++) { /* the client does not read */
+		(void)!send(w->server, chunk, sizeof(chunk), MSG_DONTWAIT);
+		turn(w->loop, 1);
+	}
+	pg_sock_close_reset(w->client);
+	w->client = -1;
+	assert_int_equal(await(w->loop, w->server, &byte, 1), -ECONNRESET);
+}
+
+static void a_refused_connection_is_handed_back_with_its_bytes(void **state)
+{
+	struct world *w = *state;
+	const uint8_t *run;
+	close(w->listener);
+	w->listener = -1;
+	arrive(w, 1);
+	assert_int_equal(send(w->client, "hello", 5, 0), 5);
+	shutdown(w->client, SHUT_WR);
+	for (int i = 0; i < 100 && w->refusals == 0; i++)
+		turn(w->loop, 5);
+	assert_int_equal(w->refusals, 1);
+	assert_int_equal(w->agent_ends, 0);
+	assert_int_equal(w->why, PG_RESET_REFUSED);
+	/* Every byte is either kept or still in the socket. */
+	char bytes[16] = "";
+	size_t kept = pg_byteq_peek(&w->kept, &run);
+	if (kept > 0)
+		memcpy(bytes, run, kept);
+	ssize_t more = take(w->returned, bytes + kept, sizeof(bytes) - kept);
+	assert_int_equal(kept + (more > 0 ? (size_t)more : 0), 5);
+	assert_memory_equal(bytes, "hello", 5);
+}
+
+static void a_connection_of_an_unknown_redirect_is_handed_back(void **state)
+{
+	struct world *w = *state;
+	arrive(w, 2);
+	for (int i = 0; i < 100 && w->refusals == 0; i++)
+		turn(w->loop, 5);
+	assert_int_equal(w->refusals, 1);
+	assert_int_equal(w->why, PG_RESET_UNKNOWN);
+}
+
+static void an_accepted_connection_ends_with_its_link(void **state)
+{
+	struct world *w = *state;
+	char byte;
+	join(w);
+	assert_int_equal(send(w->client, "x", 1, 0), 1);
+	assert_int_equal(await(w->loop, w->server, &byte, 1), 1);
+	pg_link_free(w->laptop);
+	w->laptop = NULL;
+	assert_int_equal(await(w->loop, w->server, &byte, 1), -ECONNRESET);
+	turn(w->loop, 50);
+	assert_int_equal(w->link_ends, 1);
+	pg_link_free(w->agent);
+	w->agent = NULL;
+	assert_int_equal(await(w->loop, w->client, &byte, 1), -ECONNRESET);
+}
+
+static void a_slow_client_holds_the_server_and_loses_nothing(void **state)
+{
+	struct world *w = *state;
+	static uint8_t chunk[64 << 10];
+	size_t sent = 0, got = 0, offered = 800 * sizeof(chunk);
+	join(w);
+	for (int i = 0; i < 800; i++) {
+		ssize_t n = send(w->server, chunk, sizeof(chunk), MSG_DONTWAIT);
+		sent += n > 0 ? (size_t)n : 0;
+		turn(w->loop, 1);
+	}
+	assert_true(sent < offered);
+	shutdown(w->server, SHUT_WR);
+	for (ssize_t n = 1; n > 0; got += n > 0 ? (size_t)n : 0)
+		n = await(w->loop, w->client, chunk, sizeof(chunk));
+	assert_int_equal(got, sent);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(bytes_pass_both_ways),
+		TEST(the_clients_fin_arrives_and_the_answer_comes_back),
+		TEST(the_servers_fin_arrives_and_the_client_goes_on),
+		TEST(the_clients_reset_arrives_as_a_reset),
+		TEST(the_servers_reset_arrives_as_a_reset_after_its_data),
+		TEST(a_reset_is_noticed_while_reading_is_paused),
+		TEST(a_refused_connection_is_handed_back_with_its_bytes),
+		TEST(a_connection_of_an_unknown_redirect_is_handed_back),
+		TEST(an_accepted_connection_ends_with_its_link),
+		TEST(a_slow_client_holds_the_server_and_loses_nothing),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
