@@ -59,7 +59,7 @@ def test_half_close_by_the_server(redirected):
 
 
 def test_reset_by_the_server_arrives_as_a_reset(redirected):
-    assert peer("reset-client", redirected.ip, PORTS["reset"], "--bytes", 1000)["end"] == "reset"
+    assert peer("reset-client", redirected.ip, PORTS["reset"], "--bytes", 1000)["saw"] == "reset"
 
 
 def test_server_that_speaks_first(redirected):

@@ -25,14 +25,14 @@ def free_port():
 
 
 def peer(*args, timeout=120, netns_pid=None):
-    """Runs a client of the peer program on this machine (or in a pod's network namespace); its JSON answer."""
+    """Runs a client of the peer program on this machine (or in a pod's network namespace); its last JSON line."""
     command = [str(PEER_BIN), *map(str, args)]
     if netns_pid:
         command = ["nsenter", f"--net=/proc/{netns_pid}/ns/net", *command]
     done = subprocess.run(command, text=True, capture_output=True, timeout=timeout)
     try:
-        return json.loads(done.stdout)
-    except ValueError:
+        return json.loads(done.stdout.strip().splitlines()[-1])
+    except (ValueError, IndexError):
         return {"ok": False, "output": done.stdout, "error": done.stderr, "code": done.returncode}
 
 
