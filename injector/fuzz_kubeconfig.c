@@ -8,8 +8,6 @@
 #include "injector/kubeconfig.h"
 
 /* Whatever a kubeconfig holds: what comes out of it is whole. */
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	char path[64];

@@ -4,8 +4,6 @@
 #include "injector/yaml_doc.h"
 
 /* Whatever arrives: stay in bounds; what parses can be written as JSON and read back. */
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	json_t *value = NULL;
