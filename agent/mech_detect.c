@@ -92,6 +92,7 @@ int pg_pod_nat_detect(struct pg_nft *n, struct pg_pod_nat *out, struct pg_err *e
 		nat.present = true;
 		nat.mesh = nat.mesh || legacy_has_mesh(AF_INET6, IPPROTO_IPV6);
 	}
+	nat.present = nat.present || nat.mesh;
 	*out = nat;
 	return 0;
 }

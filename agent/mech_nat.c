@@ -43,12 +43,27 @@ static void write_incoming(struct pg_nft *n, const char *table, const char *chai
 				PG_X(TO_US), PG_XN(REDIRECT, to)));
 }
 
-static void write_proxy(struct pg_nft *n, const char *table, uint32_t uid, uint16_t to)
+/* One of the proxy's connections that carry plaintext for the app. */
+static void write_leg(struct pg_nft *n, const char *table, const struct pg_nft_expr *from,
+		      uint32_t uid, uint16_t to)
 {
 	pg_nft_add_rule(n, table, "output",
-			PG_RULE(PG_XN(UID, uid), PG_X(TCP), PG_X(SYN),
+			PG_RULE(*from, PG_XN(UID, uid), PG_X(TCP), PG_X(SYN),
 				PG_XS(DPORT_IN, pg_path_name(PG_PATH_PROXY)), PG_XN(REDIRECT, to)));
-	pg_nft_add_rule(n, table, "output", PG_RULE(PG_XN(UID, uid), PG_X(RETURN)));
+}
+
+/* Istio's proxy dials the app from an address of its own; what it dials otherwise, from the pod's
+ * address, is the pod talking to itself by its service: that is encrypted, and its rules lead it to
+ * the proxy's other side first. Linkerd's proxy has no such sign. */
+static void write_proxies(struct pg_nft *n, const char *table, uint16_t to)
+{
+	static const struct pg_nft_expr four = PG_XN(FROM_ISTIO, 4), six = PG_XN(FROM_ISTIO, 6),
+					any = PG_X(TCP);
+	write_leg(n, table, &four, PG_UID_ISTIO, to);
+	write_leg(n, table, &six, PG_UID_ISTIO, to);
+	write_leg(n, table, &any, PG_UID_LINKERD, to);
+	pg_nft_add_rule(n, table, "output", PG_RULE(PG_XN(UID, PG_UID_ISTIO), PG_X(RETURN)));
+	pg_nft_add_rule(n, table, "output", PG_RULE(PG_XN(UID, PG_UID_LINKERD), PG_X(RETURN)));
 }
 
 /* From inside, to the pod itself: all that goes out by lo. */
@@ -57,10 +72,8 @@ static void write_outgoing(struct pg_nft *n, const char *table, bool mesh, uint1
 	nat_chain(n, table, "output", NF_INET_LOCAL_OUT, PRIORITY_BEFORE);
 	pg_nft_add_rule(n, table, "output", PG_RULE(PG_XN(MARK, PG_MARK), PG_X(RETURN)));
 	pg_nft_add_rule(n, table, "output", PG_RULE(PG_X(OIF_NOT_LO), PG_X(RETURN)));
-	if (mesh) {
-		write_proxy(n, table, PG_UID_ISTIO, to);
-		write_proxy(n, table, PG_UID_LINKERD, to);
-	}
+	if (mesh)
+		write_proxies(n, table, to);
 	pg_nft_add_rule(n, table, "output",
 			PG_RULE(PG_X(TCP), PG_X(SYN), PG_XS(DPORT_IN, pg_path_name(PG_PATH_LOCAL)),
 				PG_XN(REDIRECT, to)));

@@ -19,7 +19,9 @@ enum {
 	IFINDEX_LO = 1,
 	TCP_DPORT_AT = 2,
 	TCP_FLAGS_AT = 13,
+	IPV4_SADDR_AT = 12,
 	IPV4_DADDR_AT = 16,
+	IPV6_SADDR_AT = 8,
 	IPV6_DADDR_AT = 24
 };
 
@@ -140,19 +142,18 @@ static void dport_in(struct writing *w, const char *set)
 	put_name(w, e, NFTNL_EXPR_LOOKUP_SET, set);
 }
 
-static void to_loopback(struct writing *w, uint32_t version)
+/* The IP header's address at an offset, in a packet of that version. */
+static void address(struct writing *w, uint32_t version, uint32_t four_at, const char *four,
+		    uint32_t six_at, const char *six)
 {
-	const struct in_addr four = { .s_addr = htonl(INADDR_LOOPBACK) };
+	uint8_t bytes[16];
+	uint32_t n = version == 4 ? 4 : 16;
 	assert(version == 4 || version == 6);
-	if (version == 4) {
-		meta_u8(w, NFT_META_NFPROTO, NFPROTO_IPV4);
-		load_packet(w, NFT_PAYLOAD_NETWORK_HEADER, IPV4_DADDR_AT, sizeof(four));
-		compare(w, NFT_CMP_EQ, &four, sizeof(four));
-	} else {
-		meta_u8(w, NFT_META_NFPROTO, NFPROTO_IPV6);
-		load_packet(w, NFT_PAYLOAD_NETWORK_HEADER, IPV6_DADDR_AT, sizeof(in6addr_loopback));
-		compare(w, NFT_CMP_EQ, &in6addr_loopback, sizeof(in6addr_loopback));
-	}
+	if (inet_pton(version == 4 ? AF_INET : AF_INET6, version == 4 ? four : six, bytes) != 1)
+		assert(!"an address");
+	meta_u8(w, NFT_META_NFPROTO, version == 4 ? NFPROTO_IPV4 : NFPROTO_IPV6);
+	load_packet(w, NFT_PAYLOAD_NETWORK_HEADER, version == 4 ? four_at : six_at, n);
+	compare(w, NFT_CMP_EQ, bytes, n);
 }
 
 static void to_us(struct writing *w)
@@ -228,7 +229,9 @@ static void write_match(struct writing *w, const struct pg_nft_expr *x)
 	case PG_X_DPORT_IN:
 		return dport_in(w, x->name);
 	case PG_X_TO_LOOPBACK:
-		return to_loopback(w, x->number);
+		return address(w, x->number, IPV4_DADDR_AT, "127.0.0.1", IPV6_DADDR_AT, "::1");
+	case PG_X_FROM_ISTIO:
+		return address(w, x->number, IPV4_SADDR_AT, "127.0.0.6", IPV6_SADDR_AT, "::6");
 	case PG_X_TO_US:
 		return to_us(w);
 	case PG_X_IIF_LO:

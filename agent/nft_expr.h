@@ -13,6 +13,7 @@ enum pg_nft_word {
 	PG_X_DPORT,       /* tcp dport NUMBER */
 	PG_X_DPORT_IN,    /* tcp dport @NAME */
 	PG_X_TO_LOOPBACK, /* ip daddr 127.0.0.1, or ip6 daddr ::1; NUMBER is 4 or 6 */
+	PG_X_FROM_ISTIO,  /* ip saddr 127.0.0.6, or ip6 saddr ::6; NUMBER is 4 or 6 */
 	PG_X_TO_US,       /* fib daddr type local: not forwarded */
 	PG_X_IIF_LO,      /* iif lo */
 	PG_X_IIF_NOT_LO,  /* iif != lo */

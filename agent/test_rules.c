@@ -2,120 +2,9 @@
  * pair, inside clients over lo. */
 #include "agent/rules.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
 #include <stdlib.h>
 
-#include "agent/test_netns.h"
-
-enum { APP = 0, AGENT = 2, NOBODY = -1, PORT = 8080 };
-
-struct world {
-	enum pg_mechanism mech;
-	struct netns ns;
-	struct pg_rules *rules;
-	int listeners[4]; /* of the app, then the agent: IPv4, IPv6 */
-};
-
-static void open_rules(struct world *w, const struct pg_rules_config *config)
-{
-	struct pg_err err = { 0 };
-	if (pg_rules_open(config, &w->rules, &err) < 0)
-		fail_msg("%s (%s)", err.what, err.hint);
-	pg_rules_listeners(w->rules, w->listeners + AGENT);
-}
-
-static int make_world(void **state)
-{
-	struct world *w = *state;
-	struct pg_rules_config config = { .owner_tag = "test", .force = w->mech };
-	w->rules = NULL;
-	if (netns_make(&w->ns) < 0)
-		return -1;
-	w->listeners[0] = listen_at("0.0.0.0", PORT);
-	w->listeners[1] = listen_at("::", PORT);
-	open_rules(w, &config);
-	return 0;
-}
-
-static int end_world(void **state)
-{
-	struct world *w = *state;
-	enter(w->ns.pod);
-	pg_rules_close(w->rules);
-	close(w->listeners[0]);
-	close(w->listeners[1]);
-	char text[4096];
-	ruleset(text, sizeof(text));
-	netns_end(&w->ns);
-	if (strstr(text, "podgraft"))
-		printf("left behind:\n%s\n", text);
-	return strstr(text, "podgraft") ? -1 : 0;
-}
-
-static void add(struct world *w, uint16_t port, bool no_local)
-{
-	struct pg_err err = { 0 };
-	struct pg_claim claim;
-	struct pg_rule rule = { .port = port, .no_local = no_local, .holder = "ann@laptop" };
-	if (pg_rules_add(w->rules, &rule, &claim, &err) < 0)
-		fail_msg("%s", err.what);
-}
-
-static void drop(struct world *w, uint16_t port)
-{
-	struct pg_err err = { 0 };
-	if (pg_rules_remove(w->rules, port, &err) < 0)
-		fail_msg("%s", err.what);
-}
-
-struct conn {
-	int client, server;
-};
-
-static void hang_up(struct conn *c)
-{
-	close(c->client);
-	close(c->server);
-}
-
-/* Dials from the namespace `from` and tells who answered: APP, AGENT or NOBODY. */
-static int connect_from(struct world *w, int from, const char *host, uint32_t mark, struct conn *c)
-{
-	enter(from);
-	c->client = dial_as(NULL, mark, host, PORT, 1000);
-	enter(w->ns.pod);
-	if (c->client < 0)
-		return NOBODY;
-	int who = accept_any(w->listeners, 4, &c->server);
-	if (who < 0)
-		return close(c->client), NOBODY;
-	return who / 2 * 2;
-}
-
-static int answers(struct world *w, int from, const char *host, uint32_t mark)
-{
-	struct conn c;
-	int who = connect_from(w, from, host, mark, &c);
-	if (who != NOBODY)
-		hang_up(&c);
-	return who;
-}
-
-/* The redirected connection knows where it was going and who its client is. */
-static void check_ends(struct world *w, const struct conn *c, const char *wanted)
-{
-	struct sockaddr_storage to, peer, client;
-	socklen_t peer_len = sizeof(peer), client_len = sizeof(client);
-	char a[64], b[64];
-	assert_int_equal(pg_rules_original(w->rules, c->server, &to), 0);
-	assert_string_equal(sock_text(&to, a), wanted);
-	assert_int_equal(getpeername(c->server, (struct sockaddr *)&peer, &peer_len), 0);
-	assert_int_equal(getsockname(c->client, (struct sockaddr *)&client, &client_len), 0);
-	assert_string_equal(sock_text(&peer, a), sock_text(&client, b));
-}
+#include "agent/test_world.h"
 
 static void takes_outside_clients(void **state)
 {
@@ -178,13 +67,11 @@ static void own_sockets_reach_the_app(void **state)
 static void existing_connections_live_on(void **state)
 {
 	struct world *w = *state;
-	struct pg_rules_config config = { .owner_tag = "test", .force = w->mech };
 	struct conn outside, inside, later;
-	pg_rules_close(w->rules);
-	w->listeners[AGENT] = w->listeners[AGENT + 1] = -1;
+	close_rules(w);
 	assert_int_equal(connect_from(w, w->ns.outside, POD4, 0, &outside), APP);
 	assert_int_equal(connect_from(w, w->ns.pod, "::1", 0, &inside), APP);
-	open_rules(w, &config);
+	open_rules(w);
 	assert_int_equal(connect_from(w, w->ns.outside, POD6, 0, &later), APP);
 	add(w, PORT, false);
 	assert_int_equal(alive(outside.client, outside.server), 0);
@@ -194,8 +81,7 @@ static void existing_connections_live_on(void **state)
 	assert_int_equal(alive(outside.client, outside.server), 0);
 	assert_int_equal(alive(inside.client, inside.server), 0);
 	assert_int_equal(alive(later.client, later.server), 0);
-	pg_rules_close(w->rules);
-	w->rules = NULL;
+	close_rules(w);
 	assert_int_equal(alive(outside.client, outside.server), 0);
 	assert_int_equal(alive(inside.client, inside.server), 0);
 	assert_int_equal(alive(later.client, later.server), 0);
@@ -247,11 +133,10 @@ static void direct_dial_is_refused(void **state)
 static void direct_dial_is_told(void **state)
 {
 	struct world *w = *state;
-	struct pg_rules_config config = { .owner_tag = "test",
-					  .force = w->mech,
-					  .no_owner_flag = true };
-	pg_rules_close(w->rules);
-	open_rules(w, &config);
+	struct world unowned = { .mech = w->mech, .no_owner_flag = true };
+	close_rules(w);
+	w->rules = open_as(&unowned, "test");
+	pg_rules_listeners(w->rules, w->listeners + AGENT);
 	struct sockaddr_storage a;
 	socklen_t len = sizeof(a);
 	assert_int_equal(getsockname(w->listeners[AGENT], (struct sockaddr *)&a, &len), 0);
@@ -310,10 +195,9 @@ static void many_ports(void **state)
 static void pod_without_ipv6(void **state)
 {
 	struct world *w = *state;
-	struct pg_rules_config config = { .owner_tag = "test", .force = w->mech };
-	pg_rules_close(w->rules);
+	close_rules(w);
 	assert_int_equal(set_sysctl("/proc/sys/net/ipv6/conf/all/disable_ipv6", "1"), 0);
-	open_rules(w, &config);
+	open_rules(w);
 	add(w, PORT, false);
 	assert_int_equal(answers(w, w->ns.outside, POD4, 0), AGENT);
 	assert_int_equal(answers(w, w->ns.pod, "127.0.0.1", 0), AGENT);

@@ -1,0 +1,252 @@
+/* What becomes of redirects when their agent dies, hangs, or is not alone: on the real kernel. */
+#include "agent/rules.h"
+
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <time.h>
+
+#include "agent/test_world.h"
+
+enum { LEASE_MS = 1000 };
+
+static void sleep_ms(int ms)
+{
+	poll(NULL, 0, ms);
+}
+
+static int renew(struct pg_rules *rules)
+{
+	struct pg_err err = { 0 };
+	return pg_rules_renew(rules, &err);
+}
+
+static int add_as(struct pg_rules *rules, uint16_t port, const char *holder, struct pg_claim *claim)
+{
+	struct pg_err err = { 0 };
+	struct pg_rule rule = { .port = port, .holder = holder };
+	return pg_rules_add(rules, &rule, claim, &err);
+}
+
+/* An agent of its own process which redirects PORT: its pid, once the rule stands. */
+static pid_t start_agent(struct world *w, const char *tag)
+{
+	int ready[2];
+	char byte;
+	assert_int_equal(pipe(ready), 0);
+	pid_t pid = fork();
+	if (pid == 0) {
+		struct pg_claim claim;
+		prctl(PR_SET_PDEATHSIG, SIGKILL); /* should the test fail half-way */
+		struct pg_rules *rules = open_as(w, tag);
+		if (add_as(rules, PORT, "bob@desk", &claim) == 0 && write(ready[1], "x", 1) == 1)
+			for (;;)
+				pause();
+		_exit(1);
+	}
+	close(ready[1]);
+	assert_int_equal(read(ready[0], &byte, 1), 1);
+	close(ready[0]);
+	return pid;
+}
+
+static void end_agent(pid_t pid)
+{
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
+static void killed_agent_leaves_nothing(void **state)
+{
+	struct world *w = *state;
+	char before[4096], during[8192], after[8192];
+	close_rules(w);
+	assert_int_equal(RUN("nft", "add", "table", "inet", "of-the-pod"), 0);
+	assert_true(ruleset(before, sizeof(before)) > 0);
+	for (int i = 0; i < 5; i++) {
+		pid_t pid = start_agent(w, "doomed");
+		ruleset(during, sizeof(during));
+		assert_non_null(strstr(during, "podgraft-doomed"));
+		assert_non_null(strstr(during, "podgraft-tcp-8080"));
+		end_agent(pid);
+		ruleset(after, sizeof(after));
+		assert_string_equal(after, before);
+		assert_int_equal(answers(w, w->ns.outside, POD4, 0), APP);
+	}
+}
+
+static void lease_runs_out_and_comes_back(void **state)
+{
+	struct world *w = *state;
+	struct conn c;
+	add(w, PORT, false);
+	assert_int_equal(connect_from(w, w->ns.outside, POD4, 0, &c), AGENT);
+	sleep_ms(LEASE_MS + 100);
+	assert_int_equal(answers(w, w->ns.outside, POD4, 0), APP);
+	assert_int_equal(answers(w, w->ns.pod, "::1", 0), APP);
+	assert_int_equal(alive(c.client, c.server), 0);
+	assert_int_equal(renew(w->rules), 0);
+	assert_int_equal(answers(w, w->ns.outside, POD4, 0), AGENT);
+	assert_int_equal(alive(c.client, c.server), 0);
+	sleep_ms(LEASE_MS + 100);
+	drop(w, PORT);
+	assert_int_equal(answers(w, w->ns.outside, POD4, 0), APP);
+	hang_up(&c);
+}
+
+static void renewed_lease_lasts(void **state)
+{
+	struct world *w = *state;
+	add(w, PORT, false);
+	add(w, 81, true);
+	for (int i = 0; i < 5; i++) {
+		sleep_ms(LEASE_MS / 2);
+		assert_int_equal(renew(w->rules), 0);
+		assert_int_equal(answers(w, w->ns.outside, POD6, 0), AGENT);
+	}
+}
+
+static void second_claimant_is_told_who_was_first(void **state)
+{
+	struct world *w = *state;
+	struct pg_claim claim = { .since = 0 };
+	add(w, PORT, false);
+	struct pg_rules *other = open_as(w, "other");
+	assert_int_equal(add_as(other, PORT, "bob@desk", &claim), -EBUSY);
+	assert_string_equal(claim.holder, "ann@laptop");
+	assert_true(claim.since + 5 > (uint64_t)time(NULL));
+	assert_true(claim.since <= (uint64_t)time(NULL));
+	assert_int_equal(answers(w, w->ns.outside, POD4, 0), AGENT);
+	assert_int_equal(add_as(other, 81, "bob@desk", &claim), 0);
+	drop(w, PORT);
+	assert_int_equal(answers(w, w->ns.outside, POD4, 0), APP); /* the loser has left nothing */
+	assert_int_equal(add_as(other, PORT, "bob@desk", &claim), 0);
+	pg_rules_close(other);
+	assert_int_equal(answers(w, w->ns.outside, POD4, 0), APP);
+}
+
+static void foreign_hands_change_nothing(void **state)
+{
+	struct world *w = *state;
+	char before[8192], after[8192];
+	add(w, PORT, false);
+	assert_int_equal(RUN("nft", "flush", "ruleset"), 0);
+	assert_int_not_equal(sh("nft delete table inet podgraft-test 2>/dev/null"), 0);
+	assert_int_not_equal(sh("nft flush set inet podgraft-test inbound 2>/dev/null"), 0);
+	assert_int_not_equal(sh("nft delete table inet podgraft-tcp-8080 2>/dev/null"), 0);
+	assert_int_equal(answers(w, w->ns.outside, POD4, 0), AGENT);
+	drop(w, PORT);
+	ruleset(before, sizeof(before));
+	add(w, PORT, false);
+	drop(w, PORT);
+	ruleset(after, sizeof(after));
+	assert_string_equal(after, before);
+}
+
+static void lacking_net_admin_is_said(void **state)
+{
+	struct world *w = *state;
+	pid_t pid = fork();
+	if (pid == 0) {
+		struct pg_rules_config config = { .owner_tag = "poor", .force = w->mech };
+		struct pg_rules *rules;
+		struct pg_err err = { 0 };
+		if (unshare(CLONE_NEWUSER) < 0) /* no capability over the pod's namespace there */
+			_exit(2);
+		int code = pg_rules_open(&config, &rules, &err);
+		_exit(code == -EPERM && err.whose == PG_TARGET && strstr(err.hint, "NET_ADMIN")
+			      ? 0
+			      : 1);
+	}
+	int status;
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
+/* ---- kernels without owned tables ---- */
+
+static void unowned_rules_of_a_dead_agent_run_out(void **state)
+{
+	struct world *w = *state;
+	struct pg_claim claim;
+	close_rules(w);
+	pid_t pid = start_agent(w, "doomed");
+	struct pg_rules *other = open_as(w, "other");
+	assert_int_equal(add_as(other, PORT, "eve@pc", &claim), -EBUSY);
+	assert_string_equal(claim.holder, "bob@desk");
+	end_agent(pid);
+	if (w->mech == PG_MECH_TPROXY) /* which needs no lease for that */
+		assert_int_equal(answers(w, w->ns.outside, POD4, 0), APP);
+	sleep_ms(LEASE_MS + 100);
+	assert_int_equal(answers(w, w->ns.outside, POD4, 0), APP);
+	assert_int_equal(answers(w, w->ns.pod, POD6, 0), APP);
+	assert_int_equal(add_as(other, PORT, "eve@pc", &claim), 0); /* the claim was stale */
+	pg_rules_listeners(other, w->listeners + AGENT);
+	assert_int_equal(answers(w, w->ns.outside, POD4, 0), AGENT);
+	pg_rules_close(other);
+	w->listeners[AGENT] = w->listeners[AGENT + 1] = -1;
+	open_rules(w); /* and one of the same name takes the place of what was left */
+	pg_rules_close(open_as(w, "doomed"));
+	assert_int_equal(answers(w, w->ns.outside, POD4, 0), APP);
+}
+
+static void unowned_port_is_lost_to_who_took_it(void **state)
+{
+	struct world *w = *state;
+	struct pg_claim claim;
+	add(w, PORT, false);
+	add(w, 81, false);
+	struct pg_rules *other = open_as(w, "other");
+	assert_int_equal(add_as(other, PORT, "bob@desk", &claim), -EBUSY);
+	sleep_ms(LEASE_MS + 100); /* our agent hangs */
+	assert_int_equal(add_as(other, PORT, "bob@desk", &claim), 0);
+	assert_int_equal(renew(w->rules), -EBUSY);
+	assert_int_equal(renew(w->rules), 0); /* of port 81, which nobody wanted */
+	assert_int_equal(renew(other), 0);
+	assert_int_equal(add_as(w->rules, PORT, "ann@laptop", &claim), -EBUSY);
+	assert_string_equal(claim.holder, "bob@desk");
+	pg_rules_close(other);
+	assert_int_equal(add_as(w->rules, PORT, "ann@laptop", &claim), 0);
+}
+
+static void unowned_rules_may_be_flushed(void **state)
+{
+	struct world *w = *state;
+	add(w, PORT, false);
+	assert_int_equal(RUN("nft", "flush", "ruleset"), 0);
+	assert_int_equal(answers(w, w->ns.outside, POD4, 0), APP);
+	assert_int_equal(renew(w->rules), -ENOENT);
+	drop(w, PORT);
+}
+
+#define BOTH(test, world)                                               \
+	{ "tproxy: " #test, test, make_world, end_world, &(world)[0] }, \
+	{                                                               \
+		"nat: " #test, test, make_world, end_world, &(world)[1] \
+	}
+
+int main(void)
+{
+	static struct world steady[] = { { .mech = PG_MECH_TPROXY }, { .mech = PG_MECH_NAT } };
+	static struct world owned[] = { { .mech = PG_MECH_TPROXY, .lease_ms = LEASE_MS },
+					{ .mech = PG_MECH_NAT, .lease_ms = LEASE_MS } };
+	static struct world unowned[] = {
+		{ .mech = PG_MECH_TPROXY, .lease_ms = LEASE_MS, .no_owner_flag = true },
+		{ .mech = PG_MECH_NAT, .lease_ms = LEASE_MS, .no_owner_flag = true }
+	};
+	const struct CMUnitTest tests[] = {
+		BOTH(killed_agent_leaves_nothing, steady),
+		BOTH(lease_runs_out_and_comes_back, owned),
+		BOTH(renewed_lease_lasts, owned),
+		BOTH(second_claimant_is_told_who_was_first, steady),
+		BOTH(foreign_hands_change_nothing, steady),
+		BOTH(lacking_net_admin_is_said, steady),
+		BOTH(lease_runs_out_and_comes_back, unowned),
+		BOTH(second_claimant_is_told_who_was_first, unowned),
+		BOTH(unowned_rules_of_a_dead_agent_run_out, unowned),
+		BOTH(unowned_port_is_lost_to_who_took_it, unowned),
+		BOTH(unowned_rules_may_be_flushed, unowned),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
