@@ -1,5 +1,6 @@
 #pragma once
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 /* Locals that release themselves when their scope ends, and the helpers that hand a value over
@@ -13,7 +14,9 @@ static inline void pg_auto_close_(int *fd)
 
 static inline void pg_auto_free_(void *p)
 {
-	free(*(void **)p);
+	void *object;
+	memcpy(&object, p, sizeof(object));
+	free(object);
 }
 
 /* "unused": a local may be there for nothing but its end. */
@@ -31,9 +34,9 @@ static inline int pg_take_fd(int *fd)
 /* Moves a heap pointer out, as pg_take_fd() does. `p` is the address of any object pointer. */
 static inline void *pg_take_ptr(void *p)
 {
-	void **slot = p;
-	void *out = *slot;
-	*slot = NULL;
+	void *out, *none = NULL;
+	memcpy(&out, p, sizeof(out));
+	memcpy(p, &none, sizeof(none));
 	return out;
 }
 

@@ -28,7 +28,8 @@ static int grow(struct pg_byteq *q, size_t need)
 	size_t size = q->size ? q->size : SMALLEST;
 	while (size < need)
 		size *= 2;
-	uint8_t *ring = pg_calloc(size, 1);
+	size = pg_min(size, q->cap);
+	uint8_t *ring = pg_realloc(NULL, size, 1);
 	if (!ring)
 		return -ENOMEM;
 	size_t first = pg_min(q->len, q->size - q->head);

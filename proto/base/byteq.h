@@ -7,7 +7,7 @@
  * Not thread-safe: it belongs to one loop. */
 struct pg_byteq {
 	uint8_t *ring; /* owned; NULL while empty */
-	size_t size;   /* bytes allocated, a power of two or `cap` */
+	size_t size;   /* bytes allocated, 4 KiB doubled, or `cap` */
 	size_t head;   /* index of the oldest byte */
 	size_t len;    /* bytes queued */
 	size_t cap;    /* ceiling */

@@ -3,8 +3,11 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "proto/base/utf8.h"
 
 static const char *const whose_names[] = {
 	[PG_US] = "internal",   [PG_USER] = "usage", [PG_CLUSTER] = "cluster",
@@ -13,10 +16,17 @@ static const char *const whose_names[] = {
 static_assert(PG_LEN(whose_names) == PG_WHOSE_COUNT, "one name per class");
 
 /* True when the message itself says what went wrong, so that strerror() would only add noise. */
-static int speaks_for_itself(int code, const char *what)
+static bool speaks_for_itself(int code, const char *fmt)
 {
-	size_t n = strlen(what);
-	return code == -EPROTO || code == -EINVAL || (n > 0 && what[n - 1] == '.');
+	size_t n = strlen(fmt);
+	return code == -EPROTO || code == -EINVAL || (n > 0 && fmt[n - 1] == '.');
+}
+
+static void drop_full_stop(char *text)
+{
+	size_t n = strlen(text);
+	if (n > 0 && text[n - 1] == '.')
+		text[n - 1] = '\0';
 }
 
 int pg_fail(struct pg_err *err, int code, const char *fmt, ...)
@@ -29,12 +39,11 @@ int pg_fail(struct pg_err *err, int code, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(err->what, sizeof(err->what), fmt, ap);
 	va_end(ap);
-	size_t n = strlen(err->what);
-	if (speaks_for_itself(code, err->what)) {
-		if (n > 0 && err->what[n - 1] == '.')
-			err->what[n - 1] = '\0';
+	if (speaks_for_itself(code, fmt)) {
+		drop_full_stop(err->what);
 		return code;
 	}
+	size_t n = strlen(err->what);
 	snprintf(err->what + n, sizeof(err->what) - n, ": %s", strerror(-code));
 	return code;
 }
@@ -86,32 +95,16 @@ const char *pg_whose_name(enum pg_whose whose)
 	return whose_names[whose];
 }
 
-/* Bytes of the UTF-8 sequence at `s`, 0 when it is none: RFC 3629 section 4, less strictly on
- * surrogates, which no terminal acts on. */
-static size_t utf8_length(const unsigned char *s)
-{
-	size_t n = s[0] < 0x80                   ? 1
-		   : s[0] >= 0xc2 && s[0] < 0xe0 ? 2
-		   : s[0] >= 0xe0 && s[0] < 0xf0 ? 3
-		   : s[0] >= 0xf0 && s[0] < 0xf5 ? 4
-						 : 0;
-	for (size_t i = 1; i < n; i++)
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-	return n;
-}
-
 void pg_sanitize(char *text)
 {
-	unsigned char *s = (unsigned char *)text;
-	while (*s) {
-		size_t n = utf8_length(s);
-		int bad = n == 0 || (n == 1 && ((*s < 0x20 && *s != '\t') || *s == 0x7f)) ||
-			  (n == 2 && s[0] == 0xc2 && s[1] < 0xa0);
-		if (n == 0)
-			n = 1;
-		if (bad)
-			memset(s, '?', n);
-		s += n;
+	uint8_t *p = (uint8_t *)text;
+	size_t left = strlen(text);
+	while (left > 0) {
+		size_t n = pg_utf8_length(p, left);
+		size_t step = n > 0 ? n : 1;
+		if (n == 0 || (pg_utf8_is_control(p, n) && *p != '\t'))
+			memset(p, '?', step);
+		p += step;
+		left -= step;
 	}
 }

@@ -22,7 +22,8 @@ struct pg_err {
 
 /* Records `code` (a negative errno) with a message, to which the errno's text is added unless
  * `fmt` ends in a full stop or the code is -EPROTO or -EINVAL (those say it in words). A former
- * content is overwritten. `err` may be NULL. Returns `code`. */
+ * content is overwritten, and must not be an argument. Returns `code`. In all four calls `err` may
+ * be NULL, for a caller that asks only whether; the last three then return -EIO. */
 int pg_fail(struct pg_err *err, int code, const char *fmt, ...) PG_PRINTF(3, 4);
 
 /* Puts "text: " before the message, truncating at its end. Returns err->code. */

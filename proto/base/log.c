@@ -25,7 +25,8 @@ uint32_t pg_rate_pass(struct pg_rate *r, uint32_t burst, uint64_t period_ms, uin
 		r->passed = 0;
 	}
 	if (r->passed >= burst) {
-		r->dropped++;
+		if (r->dropped < UINT32_MAX - 1) /* so that 1 + dropped is no 0 */
+			r->dropped++;
 		return 0;
 	}
 	uint32_t missed = r->dropped;

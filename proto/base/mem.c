@@ -6,7 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The one mutable pair of globals: a test's fault plan. Reached through the calls above only. */
+#include "proto/base/num.h"
+
+/* The one mutable pair of globals: a test's fault plan. Reached through the two calls below only.
+ */
 static size_t fail_after = SIZE_MAX;
 static int failed;
 
@@ -34,12 +37,18 @@ static int fails_now(void)
 
 void *pg_calloc(size_t n, size_t size)
 {
-	return fails_now() ? NULL : calloc(n, size);
+	size_t bytes;
+	if (!pg_mul(n, size, &bytes) || fails_now())
+		return NULL;
+	return calloc(bytes, 1);
 }
 
 void *pg_realloc(void *p, size_t n, size_t size)
 {
-	return fails_now() ? NULL : reallocarray(p, n, size);
+	size_t bytes;
+	if (!pg_mul(n, size, &bytes) || fails_now())
+		return NULL;
+	return realloc(p, bytes ? bytes : 1); /* of 0 bytes it would free `p`, still the caller's */
 }
 
 char *pg_strdup(const char *s)

@@ -3,13 +3,14 @@
 
 #include "proto/base/auto.h"
 
-/* Allocation with overflow check, a byte count, and a hook that lets a test fail the nth call.
+/* Allocation with overflow check, and a hook that lets a test fail the nth call.
  * Everything of ours that lives on the heap comes from here and ends with free(). */
 
 /* Zeroed array of `n` elements of `size` bytes. NULL: out of memory, or n * size overflows. */
 void *pg_calloc(size_t n, size_t size);
 
-/* `p` (may be NULL) grown or shrunk to n * size bytes; on NULL `p` is as it was. */
+/* `p` (may be NULL) grown or shrunk to n * size bytes, what is new not zeroed; on NULL `p` is as it
+ * was. */
 void *pg_realloc(void *p, size_t n, size_t size);
 
 /* Copies of a string, of `n` bytes with a NUL added, of formatted text. NULL: out of memory. */

@@ -32,7 +32,7 @@ size_t pg_utf8_length(const uint8_t *p, size_t n)
 	return lead->length;
 }
 
-static bool is_control(const uint8_t *p, size_t length)
+bool pg_utf8_is_control(const uint8_t *p, size_t length)
 {
 	return (length == 1 && (p[0] < 0x20 || p[0] == 0x7f)) ||
 	       (length == 2 && p[0] == 0xc2 && p[1] < 0xa0);
@@ -44,7 +44,7 @@ bool pg_utf8_is_plain(const char *text)
 	size_t left = strlen(text);
 	while (left > 0) {
 		size_t n = pg_utf8_length(p, left);
-		if (n == 0 || is_control(p, n))
+		if (n == 0 || pg_utf8_is_control(p, n))
 			return false;
 		p += n;
 		left -= n;
