@@ -13,6 +13,8 @@ struct pg_loop {
 	uv_loop_t uv;
 	uv_timer_t deadline; /* only wakes the loop: pg_loop_wait() looks at the clock */
 	uv_timer_t slow;
+	uv_prepare_t before_poll;
+	const bool *done; /* what pg_loop_wait() waits for; NULL: it is not running */
 	uv_signal_t signals[SIGNALS];
 	void (*on_signal)(void *ctx, int signo);
 	void *signal_ctx;
@@ -32,6 +34,14 @@ static void on_uv_signal(uv_signal_t *handle, int signo)
 static void on_deadline(uv_timer_t *timer)
 {
 	(void)timer;
+}
+
+/* Timers run before the poll: one that ends the wait must not be followed by a sleep. */
+static void on_before_poll(uv_prepare_t *prepare)
+{
+	struct pg_loop *l = prepare->data;
+	if (l->done && *l->done)
+		uv_stop(&l->uv);
 }
 
 static void on_slow_timer(uv_timer_t *timer)
@@ -58,6 +68,10 @@ struct pg_loop *pg_loop_new(struct pg_err *err)
 	uv_timer_init(&l->uv, &l->deadline);
 	uv_timer_init(&l->uv, &l->slow);
 	l->slow.data = l;
+	uv_prepare_init(&l->uv, &l->before_poll);
+	uv_prepare_start(&l->before_poll, on_before_poll);
+	uv_unref((uv_handle_t *)&l->before_poll);
+	l->before_poll.data = l;
 	for (int i = 0; i < SIGNALS; i++) {
 		uv_signal_init(&l->uv, &l->signals[i]);
 		l->signals[i].data = l;
@@ -71,9 +85,11 @@ void pg_loop_free(struct pg_loop *l)
 		return;
 	uv_close((uv_handle_t *)&l->deadline, NULL);
 	uv_close((uv_handle_t *)&l->slow, NULL);
+	uv_close((uv_handle_t *)&l->before_poll, NULL);
 	for (int i = 0; i < SIGNALS; i++)
 		uv_close((uv_handle_t *)&l->signals[i], NULL);
-	uv_run(&l->uv, UV_RUN_DEFAULT);
+	if (uv_run(&l->uv, UV_RUN_DEFAULT) != 0) /* the stop of an interrupt was still pending */
+		uv_run(&l->uv, UV_RUN_DEFAULT);
 	int rc = uv_loop_close(&l->uv);
 	assert(rc == 0);
 	(void)rc;
@@ -130,6 +146,7 @@ int pg_loop_wait(struct pg_loop *l, const bool *done, uint64_t deadline_ms)
 			       deadline_ms > l->wait_start_ms ? deadline_ms - l->wait_start_ms : 0,
 			       0);
 	uv_timer_start(&l->slow, on_slow_timer, SLOW_MS, SLOW_MS);
+	l->done = done;
 	while (!*done && rc == 0) {
 		if (l->interrupted)
 			rc = -ECANCELED;
@@ -138,6 +155,7 @@ int pg_loop_wait(struct pg_loop *l, const bool *done, uint64_t deadline_ms)
 		else
 			uv_run(&l->uv, UV_RUN_ONCE);
 	}
+	l->done = NULL;
 	uv_timer_stop(&l->deadline);
 	uv_timer_stop(&l->slow);
 	return rc;

@@ -1,0 +1,72 @@
+#include "proto/io/loop.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+#include <errno.h>
+#include <uv.h>
+
+static void set_flag(uv_timer_t *timer)
+{
+	*(bool *)timer->data = true;
+}
+
+static void unused(uv_timer_t *timer)
+{
+	(void)timer;
+}
+
+/* Waits for a flag that a timer sets; what the wait returned, and how long it took. */
+static int wait_for_timer(struct pg_loop *l, uint64_t after_ms, uint64_t deadline_ms,
+			  uint64_t *took_ms)
+{
+	bool done = false;
+	uv_timer_t timer, later;
+	uv_timer_init(pg_loop_uv(l), &timer);
+	uv_timer_init(pg_loop_uv(l), &later);
+	timer.data = &done;
+	uv_timer_start(&timer, set_flag, after_ms, 0);
+	uv_timer_start(&later, unused, 60000, 0); /* what a poll would sleep for */
+	uint64_t start_us = pg_now_us();
+	int rc = pg_loop_wait(l, &done, pg_loop_now_ms(l) + deadline_ms);
+	*took_ms = (pg_now_us() - start_us) / 1000;
+	uv_close((uv_handle_t *)&timer, NULL);
+	uv_close((uv_handle_t *)&later, NULL);
+	uv_run(pg_loop_uv(l), UV_RUN_NOWAIT); /* an interrupt's stop ends the first one early */
+	uv_run(pg_loop_uv(l), UV_RUN_NOWAIT);
+	return rc;
+}
+
+static void a_timer_ends_the_wait_at_once(void **state)
+{
+	struct pg_loop *l = pg_loop_new(NULL);
+	uint64_t took_ms;
+	(void)state;
+	assert_int_equal(wait_for_timer(l, 0, 30000, &took_ms), 0);
+	assert_true(took_ms < 500); /* the slow tick, a second away, would end it as well */
+	assert_int_equal(wait_for_timer(l, 5, 30000, &took_ms), 0);
+	assert_true(took_ms < 500);
+	pg_loop_free(l);
+}
+
+static void the_deadline_ends_it_otherwise(void **state)
+{
+	struct pg_loop *l = pg_loop_new(NULL);
+	uint64_t took_ms;
+	(void)state;
+	assert_int_equal(wait_for_timer(l, 20000, 10, &took_ms), -ETIMEDOUT);
+	pg_loop_interrupt(l, true);
+	assert_int_equal(wait_for_timer(l, 20000, 10000, &took_ms), -ECANCELED);
+	assert_true(took_ms < 500);
+	pg_loop_free(l);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_timer_ends_the_wait_at_once),
+		cmocka_unit_test(the_deadline_ends_it_otherwise),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
