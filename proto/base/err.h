@@ -17,7 +17,7 @@ struct pg_err {
 	int code;       /* -errno; 0 while nothing has failed */
 	int whose;      /* enum pg_whose */
 	char what[512]; /* context, outermost first: "redirect 80: open netns: ..." */
-	char hint[256]; /* one thing the person can try, or "" */
+	char hint[512]; /* one thing the person can try, or "" */
 };
 
 /* Records `code` (a negative errno) with a message, to which the errno's text is added unless
