@@ -64,6 +64,17 @@ static uint8_t rig_byte(const struct rig_end *sender, uint32_t id, uint64_t at)
 	return (uint8_t)(x >> (at % 8 * 8));
 }
 
+/* A place for one more application: a new one, or that of one whose stream is gone. NULL: none. */
+static struct app *rig_slot(struct rig_end *e)
+{
+	if (e->apps_n < RIG_STREAMS)
+		return &e->apps[e->apps_n++];
+	for (size_t i = 0; i < RIG_STREAMS; i++)
+		if (e->apps[i].gone > 0)
+			return &e->apps[i];
+	return NULL;
+}
+
 static enum pg_reset rig_opened(void *ctx, struct pg_stream *s, const uint8_t *info, size_t n,
 				void **user_out)
 {
@@ -71,9 +82,9 @@ static enum pg_reset rig_opened(void *ctx, struct pg_stream *s, const uint8_t *i
 	assert_true(n >= 1 && info[0] == 'o');
 	if (e->refuse != PG_RESET_ILLEGAL)
 		return e->refuse;
-	if (e->apps_n == RIG_STREAMS)
+	struct app *a = rig_slot(e);
+	if (!a)
 		return PG_RESET_LIMIT;
-	struct app *a = &e->apps[e->apps_n++];
 	*a = (struct app){ .end = e, .s = s, .id = pg_stream_id(s), .eats = e->eats, .opened = 1 };
 	*user_out = a;
 	if (e->accepts)
@@ -200,12 +211,14 @@ static PG_UNUSED void rig_free(struct rig *r)
 /* Opens a stream with an application at this end; NULL: refused by the multiplexer. */
 static PG_UNUSED struct app *rig_open(struct rig_end *e)
 {
-	struct app *a = &e->apps[e->apps_n];
-	assert_true(e->apps_n < RIG_STREAMS);
-	*a = (struct app){ .end = e, .eats = e->eats, .opened = 1 };
-	if (pg_mux_open(e->m, (const uint8_t *)"open", 4, a, &a->s) < 0)
+	struct app *a = rig_slot(e);
+	if (!a)
 		return NULL;
-	e->apps_n++;
+	*a = (struct app){ .end = e, .eats = e->eats, .opened = 1 };
+	if (pg_mux_open(e->m, (const uint8_t *)"open", 4, a, &a->s) < 0) {
+		a->gone = 1;
+		return NULL;
+	}
 	a->id = pg_stream_id(a->s);
 	return a;
 }
@@ -283,7 +296,9 @@ static PG_UNUSED void rig_settle(struct rig *r)
 {
 	size_t moved;
 	do {
-		moved = rig_pull(&r->laptop, 8) + rig_pull(&r->agent, 8);
+		rig_pull(&r->laptop, 8);
+		rig_pull(&r->agent, 8);
+		moved = r->laptop.wire_n + r->agent.wire_n;
 		assert_int_equal(rig_deliver(&r->laptop, SIZE_MAX), 0);
 		assert_int_equal(rig_deliver(&r->agent, SIZE_MAX), 0);
 	} while (moved > 0);
