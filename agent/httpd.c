@@ -468,7 +468,7 @@ void pg_httpd_close(struct pg_httpd *h)
 					  (uv_handle_t *)&h->mhd_poll };
 	assert(!h->is_closing);
 	h->is_closing = true;
-	for (int i = 0; i < h->handles; i++)
+	for (int i = 0; i < HANDLES && i < h->handles; i++)
 		uv_close(handles[i], on_handle_closed);
 	if (h->mhd) {
 		MHD_run(h->mhd); /* frees connections that have been handed over */

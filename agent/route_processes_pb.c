@@ -27,9 +27,9 @@ static bool make_pool(struct pool *p, const struct pg_snapshot *s)
 	size_t processes = s->processes.count + 1, sockets = s->socket_count + 1; /* never 0 */
 	*p = (struct pool){
 		.processes = pg_calloc(processes, sizeof(*p->processes)),
-		.process_list = pg_calloc(processes, sizeof(*p->process_list)),
+		.process_list = pg_calloc(processes, sizeof(void *)),
 		.sockets = pg_calloc(sockets, sizeof(*p->sockets)),
-		.socket_list = pg_calloc(sockets, sizeof(*p->socket_list)),
+		.socket_list = pg_calloc(sockets, sizeof(void *)),
 		.arguments = pg_calloc(count_arguments(&s->processes) + 1, sizeof(*p->arguments)),
 	};
 	return p->processes && p->process_list && p->sockets && p->socket_list && p->arguments;

@@ -24,7 +24,8 @@ static int open_socket(int family, int type, const char *ipv4, uint16_t *port)
 {
 	struct sockaddr_in6 a6 = { .sin6_family = AF_INET6, .sin6_addr = in6addr_loopback };
 	struct sockaddr_in a4 = { .sin_family = AF_INET };
-	memcpy(&a4.sin_addr, ipv4, 4);
+	if (ipv4)
+		memcpy(&a4.sin_addr, ipv4, 4);
 	struct sockaddr *a = family == AF_INET ? (struct sockaddr *)&a4 : (struct sockaddr *)&a6;
 	socklen_t len = family == AF_INET ? sizeof(a4) : sizeof(a6);
 	int fd = socket(family, type | SOCK_CLOEXEC, 0);
@@ -55,9 +56,9 @@ static struct kind {
 	{ "list: TCP on IPv4 loopback", AF_INET, SOCK_STREAM, "\x7f\0\0\x01", true },
 	{ "list: TCP on another loopback address", AF_INET, SOCK_STREAM, "\x7f\0\0\x07", true },
 	{ "list: TCP on every address", AF_INET, SOCK_STREAM, "\0\0\0\0", false },
-	{ "list: TCP on IPv6 loopback", AF_INET6, SOCK_STREAM, "", true },
+	{ "list: TCP on IPv6 loopback", AF_INET6, SOCK_STREAM, NULL, true },
 	{ "list: UDP on IPv4", AF_INET, SOCK_DGRAM, "\0\0\0\0", false },
-	{ "list: UDP on IPv6", AF_INET6, SOCK_DGRAM, "", true },
+	{ "list: UDP on IPv6", AF_INET6, SOCK_DGRAM, NULL, true },
 };
 
 /* The kernel is asked for what we just opened. */

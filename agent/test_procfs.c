@@ -24,24 +24,24 @@
 static struct stat_case {
 	const char *name, *text;
 	size_t n;
-	int want;
 	const char *comm;
+	int want;
 	uint32_t ppid;
 } stats[] = {
-	{ "stat: plain", BYTES("7 (nginx) S 1 7 7 0 -1"), 0, "nginx", 1 },
-	{ "stat: a name that imitates the rest", BYTES("7 (a) R 99 () S 12 7"), 0, "a) R 99 (",
+	{ "stat: plain", BYTES("7 (nginx) S 1 7 7 0 -1"), "nginx", 0, 1 },
+	{ "stat: a name that imitates the rest", BYTES("7 (a) R 99 () S 12 7"), "a) R 99 (", 0,
 	  12 },
-	{ "stat: a name with a newline", BYTES("7 (a\nb) S 3 7"), 0, "a\nb", 3 },
-	{ "stat: an empty name", BYTES("7 () S 3 7"), 0, "", 3 },
-	{ "stat: cut before the parent", BYTES("7 (nginx) S "), -EPROTO, "", 0 },
-	{ "stat: a negative parent", BYTES("7 (nginx) S -1 7"), -EPROTO, "", 0 },
-	{ "stat: a parent too large", BYTES("7 (nginx) S 4294967296 7"), -EPROTO, "", 0 },
-	{ "stat: no name", BYTES("7 nginx S 1"), -EPROTO, "", 0 },
-	{ "stat: brackets the wrong way round", BYTES("7 )( S 1"), -EPROTO, "", 0 },
-	{ "stat: empty", BYTES(""), -EPROTO, "", 0 },
+	{ "stat: a name with a newline", BYTES("7 (a\nb) S 3 7"), "a\nb", 0, 3 },
+	{ "stat: an empty name", BYTES("7 () S 3 7"), "", 0, 3 },
+	{ "stat: cut before the parent", BYTES("7 (nginx) S "), "", -EPROTO, 0 },
+	{ "stat: a negative parent", BYTES("7 (nginx) S -1 7"), "", -EPROTO, 0 },
+	{ "stat: a parent too large", BYTES("7 (nginx) S 4294967296 7"), "", -EPROTO, 0 },
+	{ "stat: no name", BYTES("7 nginx S 1"), "", -EPROTO, 0 },
+	{ "stat: brackets the wrong way round", BYTES("7 )( S 1"), "", -EPROTO, 0 },
+	{ "stat: empty", BYTES(""), "", -EPROTO, 0 },
 	{ "stat: a long name is cut",
 	  BYTES("7 (kworker/0123456789012345678901234567890123456789012345678901234567890) S 2 0"),
-	  0, "kworker/0123456789012345678901234567890123456789012345678901234", 2 },
+	  "kworker/0123456789012345678901234567890123456789012345678901234", 0, 2 },
 };
 
 static void parses_stat(void **state)

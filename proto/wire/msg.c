@@ -28,22 +28,23 @@ static void counted_free(void *ctx, void *p)
 	free(p);
 }
 
-static int unpack(const ProtobufCMessageDescriptor *type, const uint8_t *p, size_t n, size_t cap,
-		  void *out, const char **why)
+/* NULL with *rc set, and *why, when there is no such message in the bytes. */
+static ProtobufCMessage *unpack(const ProtobufCMessageDescriptor *type, const uint8_t *p, size_t n,
+				size_t cap, int *rc, const char **why)
 {
 	bool out_of_memory = false;
 	ProtobufCAllocator allocator = { counted_alloc, counted_free, &out_of_memory };
 	if (n > cap) {
 		*why = "size";
-		return -EMSGSIZE;
+		*rc = -EMSGSIZE;
+		return NULL;
 	}
 	ProtobufCMessage *m = protobuf_c_message_unpack(type, &allocator, n, p);
 	if (!m) {
 		*why = out_of_memory ? "memory" : "encoding";
-		return out_of_memory ? -ENOMEM : -EPROTO;
+		*rc = out_of_memory ? -ENOMEM : -EPROTO;
 	}
-	memcpy(out, &m, sizeof(m));
-	return 0;
+	return m;
 }
 
 static int pack(const ProtobufCMessage *m, uint8_t *buf, size_t cap)
@@ -146,10 +147,10 @@ static const char *bad_open(const Podgraft__V1__Open *m)
 	return is_port(m->local_port) ? NULL : "local_port";
 }
 
-/* Reports `field` when the caller cares; 0 without one. */
+/* 0 when no field is bad. */
 static int verdict(const char *field, const char **why)
 {
-	if (field && why)
+	if (field)
 		*why = field;
 	return field ? -EPROTO : 0;
 }
@@ -157,10 +158,11 @@ static int verdict(const char *field, const char **why)
 int pg_msg_unpack(const uint8_t *p, size_t n, Podgraft__V1__Control **out, const char **why)
 {
 	const char *unused;
-	Podgraft__V1__Control *m;
-	int rc = unpack(&podgraft__v1__control__descriptor, p, n, PG_FRAME_MAX, &m,
-			why ? why : &unused);
-	if (rc < 0)
+	int rc;
+	why = why ? why : &unused;
+	Podgraft__V1__Control *m = (Podgraft__V1__Control *)unpack(
+		&podgraft__v1__control__descriptor, p, n, PG_FRAME_MAX, &rc, why);
+	if (!m)
 		return rc;
 	rc = verdict(bad_control(m), why);
 	if (rc < 0)
@@ -179,10 +181,11 @@ void pg_msg_free(Podgraft__V1__Control *m)
 int pg_open_unpack(const uint8_t *p, size_t n, Podgraft__V1__Open **out, const char **why)
 {
 	const char *unused;
-	Podgraft__V1__Open *m;
-	int rc =
-		unpack(&podgraft__v1__open__descriptor, p, n, PG_OPEN_MAX, &m, why ? why : &unused);
-	if (rc < 0)
+	int rc;
+	why = why ? why : &unused;
+	Podgraft__V1__Open *m = (Podgraft__V1__Open *)unpack(&podgraft__v1__open__descriptor, p, n,
+							     PG_OPEN_MAX, &rc, why);
+	if (!m)
 		return rc;
 	rc = verdict(bad_open(m), why);
 	if (rc < 0)

@@ -143,7 +143,8 @@ static void authorization_is_parsed_exactly(void **state)
 		cut[n] = '\0';
 		assert_int_equal(pg_authz_parse(cut, &got, sig), -EINVAL);
 	}
-	strcat(text, " ");
+	text[strlen(text) + 1] = '\0';
+	text[strlen(text)] = ' ';
 	assert_int_equal(pg_authz_parse(text, &got, sig), -EINVAL);
 	assert_memory_equal(&got, &p.st, sizeof(got));
 	for (size_t i = 0; i < sizeof(sig); i++)
