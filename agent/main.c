@@ -3,6 +3,7 @@
 
 #include "agent/agent.h"
 #include "agent/config.h"
+#include "agent/privs.h"
 #include "proto/base/log.h"
 #include "proto/wire/auth.h"
 
@@ -43,6 +44,7 @@ int main(int argc, char **argv)
 	struct pg_agent_options options;
 	struct pg_agent_config config;
 	struct pg_log log = { .level = PG_INFO, .to = stdout, .prefix = "podgraft-agent: " };
+	pg_privs_harden();
 	int rc = pg_agent_options_read(argc - 1, argv + 1, &options, &err);
 	if (rc == 0 && options.help)
 		return print_help();
@@ -52,6 +54,8 @@ int main(int argc, char **argv)
 		rc = pg_agent_options_config(&options, &config, &err);
 	if (rc == 0 && pg_auth_init() < 0)
 		rc = pg_fail(&err, -EIO, "this machine has no randomness.");
+	if (rc == 0)
+		rc = pg_privs_confine(&err);
 	if (rc == 0)
 		rc = serve(&config, &log, &err);
 	if (rc == 0)
