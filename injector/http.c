@@ -154,6 +154,11 @@ void pg_http_free(struct pg_http *h)
 	uv_close((uv_handle_t *)&h->timer, on_timer_closed);
 }
 
+struct pg_loop *pg_http_loop(const struct pg_http *h)
+{
+	return h->loop;
+}
+
 /* The texts of all "Warning: 299 - "text"" headers, one a line; NULL when there is none. */
 static char *collect_warnings(CURL *easy)
 {

@@ -16,9 +16,10 @@ struct pg_http;
 
 struct pg_http *pg_http_new(struct pg_loop *loop, struct pg_err *err);
 void pg_http_free(struct pg_http *h);
+struct pg_loop *pg_http_loop(const struct pg_http *h);
 
-/* Where to, and as whom. Strings are borrowed for the length of a call, and for the life of a
- * stream or connection. Anything may be NULL but base_url. PEM texts are used from memory. */
+/* Where to, and as whom. Strings are borrowed for the length of a call. Anything may be NULL but
+ * base_url. PEM texts are used from memory. */
 struct pg_http_peer {
 	const char *base_url; /* "https://host:port/prefix", no slash at the end */
 	const char *ca_pem;   /* only this CA is trusted; NULL: the system's */

@@ -137,7 +137,8 @@ const char *pg_http_head_value(const struct pg_buf *head, const char *name, size
 	return NULL;
 }
 
-/* The request's head: what the peer is asked, as whom, and the upgrade's own lines. */
+/* The request's head: what the peer is asked, as whom, and the upgrade's own lines. No Accept: a
+ * kubelet answers 406 when it is asked for JSON here. */
 static int make_head(const struct pg_http_peer *peer, const struct pg_http_upgrade *up,
 		     const char *user_agent, struct pg_buf *head, struct pg_err *err)
 {
@@ -145,10 +146,8 @@ static int make_head(const struct pg_http_peer *peer, const struct pg_http_upgra
 	int rc = pg_http_url_parse(peer->base_url, &url, err);
 	if (rc < 0)
 		return rc;
-	rc = pg_buf_addf(head,
-			 "%s %s%s HTTP/1.1\r\nHost: %s\r\nUser-Agent: %s\r\n"
-			 "Accept: application/json\r\n",
-			 up->method, url.prefix, up->path, url.target, user_agent);
+	rc = pg_buf_addf(head, "%s %s%s HTTP/1.1\r\nHost: %s\r\nUser-Agent: %s\r\n", up->method,
+			 url.prefix, up->path, url.target, user_agent);
 	const char *const *lists[] = { peer->headers, up->headers };
 	for (size_t i = 0; i < PG_LEN(lists); i++)
 		for (const char *const *line = lists[i]; rc == 0 && line && *line; line++)

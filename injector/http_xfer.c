@@ -227,7 +227,7 @@ int pg_http_xfer_init(struct pg_http_xfer *x, struct pg_http *h, const struct pg
 int pg_http_xfer_request(struct pg_http_xfer *x, const struct pg_http_peer *peer,
 			 const struct pg_http_request *rq, struct pg_err *err)
 {
-	add_header(x, "Accept: application/json");
+	add_header(x, "Accept: application/json, */*");
 	add_header(x, "Expect:"); /* no waiting for "100 Continue" */
 	for (const char *const *line = peer->headers; line && *line; line++)
 		add_header(x, *line);

@@ -147,7 +147,7 @@ static void call_returns_the_answer(void **state)
 	assert_non_null(strstr(request, "PATCH /prefix/api/v1?x=1 HTTP/1.1\r\n"));
 	assert_non_null(strstr(request, "\r\nAuthorization: Bearer t\r\n"));
 	assert_non_null(strstr(request, "\r\nImpersonate-User: me\r\n"));
-	assert_non_null(strstr(request, "\r\nAccept: application/json\r\n"));
+	assert_non_null(strstr(request, "\r\nAccept: application/json, */*\r\n"));
 	assert_non_null(strstr(request, "\r\nUser-Agent: podgraft/" PG_VERSION " ("));
 	assert_non_null(strstr(request, "\r\nContent-Type: application/merge-patch+json\r\n"));
 	assert_null(strstr(request, "Expect"));
