@@ -150,7 +150,7 @@ static void address(struct writing *w, uint32_t version, uint32_t four_at, const
 	uint32_t n = version == 4 ? 4 : 16;
 	assert(version == 4 || version == 6);
 	if (inet_pton(version == 4 ? AF_INET : AF_INET6, version == 4 ? four : six, bytes) != 1)
-		assert(!"an address");
+		assert(0 && "an address");
 	meta_u8(w, NFT_META_NFPROTO, version == 4 ? NFPROTO_IPV4 : NFPROTO_IPV6);
 	load_packet(w, NFT_PAYLOAD_NETWORK_HEADER, version == 4 ? four_at : six_at, n);
 	compare(w, NFT_CMP_EQ, bytes, n);
@@ -247,7 +247,7 @@ static void write_match(struct writing *w, const struct pg_nft_expr *x)
 	case PG_X_REDIRECTED:
 		return redirected(w);
 	default:
-		assert(!"a match");
+		assert(0 && "a match");
 	}
 }
 

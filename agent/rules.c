@@ -54,7 +54,7 @@ const char *pg_path_name(enum pg_path path)
 	case PG_PATH_PROXY:
 		return "proxy";
 	default:
-		assert(!"a path");
+		assert(0 && "a path");
 		return "";
 	}
 }

@@ -234,6 +234,7 @@ PG_UNUSED static size_t ruleset(char *out, size_t cap)
 	pid_t pid = fork();
 	if (pid == 0) {
 		dup2(ends[1], 1);
+		dup2(open("/dev/null", O_WRONLY | O_CLOEXEC), 2); /* it warns of foreign tables */
 		close(ends[0]);
 		close(ends[1]);
 		execlp("nft", "nft", "list", "ruleset", (char *)NULL);

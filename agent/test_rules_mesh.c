@@ -9,22 +9,25 @@
 
 enum { ISTIO_UID = 1337, LINKERD_UID = 2102, PROXY_IN = 15006, UNPROXIED = 9090 };
 
-/* What istio-init does, for iptables or ip6tables and the loopback addresses of either. */
-#define ISTIO(cmd, leg, loopback)                                                                \
-	cmd " -t nat -N ISTIO_INBOUND && " cmd " -t nat -N ISTIO_REDIRECT && " cmd               \
-	    " -t nat -N ISTIO_IN_REDIRECT && " cmd " -t nat -N ISTIO_OUTPUT && " cmd             \
-	    " -t nat -A ISTIO_REDIRECT -p tcp -j REDIRECT --to-ports 15001 && " cmd              \
-	    " -t nat -A ISTIO_IN_REDIRECT -p tcp -j REDIRECT --to-ports 15006 && " cmd           \
-	    " -t nat -A PREROUTING -p tcp -j ISTIO_INBOUND && " cmd                              \
-	    " -t nat -A ISTIO_INBOUND -p tcp --dport 9090 -j RETURN && " cmd                     \
-	    " -t nat -A ISTIO_INBOUND -p tcp -j ISTIO_IN_REDIRECT && " cmd                       \
-	    " -t nat -A OUTPUT -p tcp -j ISTIO_OUTPUT && " cmd " -t nat -A ISTIO_OUTPUT -s " leg \
-	    " -o lo -j RETURN && " cmd " -t nat -A ISTIO_OUTPUT -o lo ! -d " loopback            \
-	    " -m owner --uid-owner 1337 -j ISTIO_IN_REDIRECT && " cmd                            \
-	    " -t nat -A ISTIO_OUTPUT -o lo -m owner ! --uid-owner 1337 -j RETURN && " cmd        \
-	    " -t nat -A ISTIO_OUTPUT -m owner --uid-owner 1337 -j RETURN && " cmd                \
-	    " -t nat -A ISTIO_OUTPUT -d " loopback " -j RETURN && " cmd                          \
-	    " -t nat -A ISTIO_OUTPUT -j ISTIO_REDIRECT && "
+/* What istio-init does, with $1 the program and $2 and $3 the loopback addresses of its family. */
+static const char istio_init[] =
+	"exec 2>/dev/null\n"
+	"nat() { $program -t nat \"$@\"; }\n"
+	"program=$1 leg=$2 loopback=$3\n"
+	"for chain in INBOUND OUTPUT REDIRECT IN_REDIRECT; do nat -N ISTIO_$chain; done\n"
+	"nat -A ISTIO_REDIRECT -p tcp -j REDIRECT --to-ports 15001\n"
+	"nat -A ISTIO_IN_REDIRECT -p tcp -j REDIRECT --to-ports 15006\n"
+	"nat -A PREROUTING -p tcp -j ISTIO_INBOUND\n"
+	"nat -A ISTIO_INBOUND -p tcp --dport 9090 -j RETURN\n"
+	"nat -A ISTIO_INBOUND -p tcp -j ISTIO_IN_REDIRECT\n"
+	"nat -A OUTPUT -p tcp -j ISTIO_OUTPUT\n"
+	"out() { nat -A ISTIO_OUTPUT \"$@\"; }\n"
+	"out -s $leg -o lo -j RETURN\n"
+	"out -o lo ! -d $loopback -m owner --uid-owner 1337 -j ISTIO_IN_REDIRECT\n"
+	"out -o lo -m owner ! --uid-owner 1337 -j RETURN\n"
+	"out -m owner --uid-owner 1337 -j RETURN\n"
+	"out -d $loopback -j RETURN\n"
+	"out -j ISTIO_REDIRECT\n";
 
 struct mesh {
 	struct world w; /* first: its functions take it */
@@ -38,14 +41,12 @@ static int make_mesh(void **state)
 	struct world *w = &m->w;
 	if (netns_make(&w->ns) < 0)
 		return -1;
-	int legacy = strcmp(m->flavour, "legacy") == 0;
-	const char *rules =
-		legacy ? "exec 2>/dev/null; " ISTIO("iptables-legacy", "127.0.0.6/32",
-						    "127.0.0.1/32")
-				 ISTIO("ip6tables-legacy", "::6/128", "::1/128") "true"
-		       : "exec 2>/dev/null; " ISTIO("iptables-nft", "127.0.0.6/32", "127.0.0.1/32")
-				 ISTIO("ip6tables-nft", "::6/128", "::1/128") "true";
-	if (sh(rules) != 0 || sh("ip addr add ::6/128 dev lo") != 0)
+	char four[32], six[32];
+	snprintf(four, sizeof(four), "iptables-%s", m->flavour);
+	snprintf(six, sizeof(six), "ip6tables-%s", m->flavour);
+	if (RUN("sh", "-ec", istio_init, "istio-init", four, "127.0.0.6", "127.0.0.1") != 0 ||
+	    RUN("sh", "-ec", istio_init, "istio-init", six, "::6", "::1") != 0 ||
+	    sh("ip addr add ::6/128 dev lo") != 0)
 		return -1;
 	w->listeners[0] = listen_at("0.0.0.0", PORT);
 	w->listeners[1] = listen_at("::", PORT);
