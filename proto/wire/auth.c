@@ -83,6 +83,16 @@ static void serialise(const struct pg_statement *st, enum pg_role role, struct i
 	put(im, st->session, PG_SESSION_BYTES);
 }
 
+size_t pg_statement_bytes(const struct pg_statement *st, enum pg_role role,
+			  uint8_t out[PG_STATEMENT_MAX])
+{
+	struct image im;
+	serialise(st, role, &im);
+	static_assert(sizeof(im.bytes) <= PG_STATEMENT_MAX, "the caller's room");
+	memcpy(out, im.bytes, im.len);
+	return im.len;
+}
+
 static const uint8_t *key_of(const struct pg_statement *st, enum pg_role role)
 {
 	return role == PG_ROLE_LAPTOP ? st->laptop_key : st->agent_key;

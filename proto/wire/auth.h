@@ -44,6 +44,12 @@ int pg_auth_init(void);
 void pg_keys_make(struct pg_keys *out);
 void pg_random(void *p, size_t n);
 
+/* The bytes that are signed, laid out as the document says; returns their count. Signing and
+ * verifying do this by themselves. */
+enum { PG_STATEMENT_MAX = 512 };
+size_t pg_statement_bytes(const struct pg_statement *st, enum pg_role role,
+			  uint8_t out[PG_STATEMENT_MAX]);
+
 void pg_statement_sign(const struct pg_statement *st, enum pg_role role, const struct pg_keys *keys,
 		       uint8_t sig[PG_SIG_BYTES]);
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 
@@ -151,6 +152,102 @@ static void authorization_is_parsed_exactly(void **state)
 		assert_int_equal(sig[i], 0);
 }
 
+/* The example of docs/protocol.md, "Proof": the text of its block `name`. */
+static void read_block(const char *name, char *out, size_t size)
+{
+	static char doc[64 * 1024];
+	char lead[32];
+	FILE *file = fopen("../../docs/protocol.md", "re");
+	assert_non_null(file);
+	size_t n = fread(doc, 1, sizeof(doc) - 1, file);
+	fclose(file);
+	doc[n] = '\0';
+	snprintf(lead, sizeof(lead), "\n```%s\n", name);
+	const char *start = strstr(doc, lead);
+	assert_non_null(start);
+	start += strlen(lead);
+	const char *end = strstr(start, "\n```");
+	assert_true(end && (size_t)(end - start) < size);
+	memcpy(out, start, (size_t)(end - start));
+	out[end - start] = '\0';
+}
+
+static unsigned digit(char c)
+{
+	static const char digits[] = "0123456789abcdef";
+	const char *at = strchr(digits, c);
+	assert_true(at && c);
+	return (unsigned)(at - digits);
+}
+
+/* Reads the next line's bytes, "name:   hex"; NULL at the end. */
+static const char *hex_line(const char *line, uint8_t *out, size_t size, size_t *n_out)
+{
+	const char *at = *line ? strchr(line, ':') + 1 : NULL;
+	if (!at)
+		return NULL;
+	at += strspn(at, " ");
+	for (*n_out = 0; isxdigit((unsigned char)*at); at += 2) {
+		assert_true(*n_out < size);
+		out[(*n_out)++] = (uint8_t)(digit(at[0]) << 4 | digit(at[1]));
+	}
+	return at + strspn(at, "\n");
+}
+
+/* The fields of the documented statement, in the order of the document. */
+enum {
+	DOMAIN,
+	ROLE,
+	PURPOSE,
+	POD,
+	CONTAINER,
+	LAPTOP_KEY,
+	AGENT_KEY,
+	LAPTOP_NONCE,
+	AGENT_NONCE,
+	LAPTOP_VERSION,
+	AGENT_VERSION,
+	SESSION,
+	FIELDS
+};
+
+static void the_documented_example_holds(void **state)
+{
+	(void)state;
+	static char text[4096];
+	uint8_t fields[FIELDS][64], image[PG_STATEMENT_MAX];
+	uint8_t signed_bytes[PG_STATEMENT_MAX], sig[PG_SIG_BYTES];
+	size_t lengths[FIELDS], image_len = 0;
+	struct pg_statement st = { .purpose = PG_PURPOSE_LINK };
+	read_block("statement", text, sizeof(text));
+	const char *line = text;
+	for (int i = 0; i < FIELDS; i++) {
+		line = hex_line(line, fields[i], sizeof(fields[i]), &lengths[i]);
+		assert_non_null(line);
+		memcpy(image + image_len, fields[i], lengths[i]);
+		image_len += lengths[i];
+	}
+	assert_string_equal(line, "");
+	memcpy(st.pod_uid, fields[POD] + 1, fields[POD][0]);
+	memcpy(st.container, fields[CONTAINER] + 1, fields[CONTAINER][0]);
+	memcpy(st.agent_version, fields[AGENT_VERSION] + 1, fields[AGENT_VERSION][0]);
+	memcpy(st.agent_key, fields[AGENT_KEY], PG_KEY_BYTES);
+
+	read_block("authorization", text, sizeof(text));
+	assert_int_equal(pg_authz_parse(text, &st, sig), 0);
+	assert_memory_equal(st.laptop_key, fields[LAPTOP_KEY], PG_KEY_BYTES);
+	assert_memory_equal(st.laptop_nonce, fields[LAPTOP_NONCE], PG_NONCE_BYTES);
+	assert_memory_equal(st.agent_nonce, fields[AGENT_NONCE], PG_NONCE_BYTES);
+	assert_memory_equal(st.session, fields[SESSION], PG_SESSION_BYTES);
+	assert_int_equal(pg_statement_verify(&st, PG_ROLE_LAPTOP, sig), 0);
+	assert_int_equal(pg_statement_bytes(&st, PG_ROLE_LAPTOP, signed_bytes), image_len);
+	assert_memory_equal(signed_bytes, image, image_len);
+
+	read_block("agent-proof", text, sizeof(text));
+	assert_int_equal(pg_b64_decode(text, sig, sizeof(sig)), 0);
+	assert_int_equal(pg_statement_verify(&st, PG_ROLE_AGENT, sig), 0);
+}
+
 #define K32 "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
 #define K16 "AAAAAAAAAAAAAAAAAAAAAA=="
 #define SIG \
@@ -239,15 +336,16 @@ static void decodes_base64(void **state)
 
 int main(void)
 {
-	struct CMUnitTest tests[6 + PG_LEN(cases) + PG_LEN(b64_cases)] = {
+	struct CMUnitTest tests[7 + PG_LEN(cases) + PG_LEN(b64_cases)] = {
 		cmocka_unit_test(each_role_verifies_only_as_itself),
 		cmocka_unit_test(roles_do_not_mix_under_one_key),
 		cmocka_unit_test(every_field_is_signed),
 		cmocka_unit_test(strings_do_not_run_together),
 		cmocka_unit_test(authorization_survives_the_trip),
 		cmocka_unit_test(authorization_is_parsed_exactly),
+		cmocka_unit_test(the_documented_example_holds),
 	};
-	struct CMUnitTest *t = tests + 6;
+	struct CMUnitTest *t = tests + 7;
 	for (size_t i = 0; i < PG_LEN(cases); i++)
 		*t++ = (struct CMUnitTest){ cases[i].name, parses_authorization, NULL, NULL,
 					    &cases[i] };
