@@ -406,7 +406,7 @@ int pg_rules_renew(struct pg_rules *r, struct pg_err *err)
 
 int pg_rules_original(const struct pg_rules *r, int fd, struct sockaddr_storage *out)
 {
-	struct sockaddr_storage own, to = { 0 };
+	struct sockaddr_storage own = { 0 }, to = { 0 };
 	socklen_t len = sizeof(own);
 	uint8_t bytes[16];
 	uint16_t port;

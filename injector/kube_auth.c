@@ -85,7 +85,7 @@ static int read_token(const char *path, char **out, struct pg_err *err)
 	if (text.data)
 		explicit_bzero(text.data, text.len);
 	pg_buf_fini(&text);
-	if (rc < 0) {
+	if (!token) {
 		pg_wrap(err, "token file");
 		return pg_hint(err, PG_CLUSTER, "log in again, or choose another user with --user");
 	}

@@ -1,3 +1,4 @@
+#include <assert.h>
 #include <errno.h>
 #include <string.h>
 #include <strings.h>
@@ -131,6 +132,7 @@ int pg_in_cluster_config(const char *dir, struct pg_kubeconfig *c, struct pg_err
 {
 	const char *host = getenv("KUBERNETES_SERVICE_HOST");
 	const char *port = getenv("KUBERNETES_SERVICE_PORT");
+	assert(host && port); /* pg_in_cluster() has said so */
 	pg_auto_free char *ca = pg_asprintf("%s/ca.crt", dir);
 	free(c->server);
 	free(c->token_file);

@@ -32,8 +32,8 @@ int pg_spdy_put_pair(struct pg_buf *out, uint16_t port);
 size_t pg_spdy_put_ping(uint8_t *p, uint32_t id);
 size_t pg_spdy_put_goaway(uint8_t *p, uint32_t last_stream);
 
-/* What the peer said. A callback returns 0, or a negative number that ends the decoding: pg_spdy_feed()
- * returns it at once and is not to be called again. */
+/* What the peer said. A callback returns 0, or a negative number that ends the decoding:
+ * pg_spdy_feed() returns it at once and is not to be called again. */
 struct pg_spdy_ops {
 	/* A piece of a data frame, lent; `fin` with the last piece of the stream, n may be 0. */
 	int (*data)(void *ctx, uint32_t stream, const uint8_t *p, size_t n, bool fin);

@@ -127,7 +127,8 @@ static void call_returns_the_answer(void **state)
 		       "Content-Length: 6",
 		       "{\"a\":1}");
 	start(f, bytes, sizeof(bytes) - 2, 1);
-	strcat(f->url, "/prefix");
+	size_t len = strlen(f->url);
+	snprintf(f->url + len, sizeof(f->url) - len, "/prefix");
 	const char *headers[] = { "Authorization: Bearer t", "Impersonate-User: me", NULL };
 	struct pg_http_peer peer = { .base_url = f->url, .headers = headers };
 	struct pg_http_request rq = { .method = "PATCH",

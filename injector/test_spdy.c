@@ -22,7 +22,7 @@ struct story {
 	uint32_t stream;
 };
 
-static void tell(struct story *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void tell(struct story *s, const char *fmt, ...) PG_PRINTF(2, 3);
 static void tell(struct story *s, const char *fmt, ...)
 {
 	size_t n = strlen(s->text);

@@ -20,7 +20,7 @@ struct story {
 	char text[512];
 };
 
-static void tell(struct story *s, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void tell(struct story *s, const char *fmt, ...) PG_PRINTF(2, 3);
 static void tell(struct story *s, const char *fmt, ...)
 {
 	size_t n = strlen(s->text);

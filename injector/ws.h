@@ -32,8 +32,8 @@ static inline size_t pg_ws_head_size(size_t n)
  * masks the payload in place. Returns where the frame starts. */
 uint8_t *pg_ws_seal(uint8_t *payload, size_t n, enum pg_ws_opcode opcode, const uint8_t mask[4]);
 
-/* What the peer said. A callback returns 0, or a negative number that ends the decoding: pg_ws_feed()
- * returns it at once and is not to be called again. */
+/* What the peer said. A callback returns 0, or a negative number that ends the decoding:
+ * pg_ws_feed() returns it at once and is not to be called again. */
 struct pg_ws_ops {
 	/* A piece of a binary message, lent: `first` with the message's first piece, even if that
 	 * is empty (n 0), and only then. */

@@ -1,9 +1,9 @@
-#include <sodium.h>
 #include <stdint.h>
 #include <string.h>
 
 #include "injector/ws.h"
 #include "proto/base/num.h"
+#include "proto/wire/auth.h"
 
 /* The handshake's answer is a SHA-1, which none of our libraries has. It protects nothing: it only
  * shows that the server knows what a WebSocket is (RFC 6455 1.3). */
@@ -59,8 +59,7 @@ static void sha1_of_60(const char *text, uint8_t out[DIGEST])
 
 void pg_ws_key(const uint8_t random[PG_WS_KEY_BYTES], char out[PG_WS_KEY_TEXT])
 {
-	sodium_bin2base64(out, PG_WS_KEY_TEXT, random, PG_WS_KEY_BYTES,
-			  sodium_base64_VARIANT_ORIGINAL);
+	pg_b64_encode(random, PG_WS_KEY_BYTES, out);
 }
 
 void pg_ws_accept(const char *key, char out[PG_WS_ACCEPT_TEXT])
@@ -71,5 +70,5 @@ void pg_ws_accept(const char *key, char out[PG_WS_ACCEPT_TEXT])
 	memcpy(text, key, strnlen(key, PG_WS_KEY_TEXT - 1));
 	memcpy(text + PG_WS_KEY_TEXT - 1, guid, sizeof(guid));
 	sha1_of_60(text, digest);
-	sodium_bin2base64(out, PG_WS_ACCEPT_TEXT, digest, DIGEST, sodium_base64_VARIANT_ORIGINAL);
+	pg_b64_encode(digest, DIGEST, out);
 }
