@@ -1,4 +1,6 @@
-int main(void)
+#include "injector/cli.h"
+
+int main(int argc, char **argv)
 {
-	return 0;
+	return pg_cli_main(argc, argv);
 }

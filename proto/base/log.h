@@ -8,9 +8,11 @@ enum pg_level { PG_QUIET, PG_ERROR, PG_WARN, PG_INFO, PG_DEBUG };
 
 /* Where words for people go: a context that is handed down, never a global. */
 struct pg_log {
-	enum pg_level level; /* what is more talkative is dropped */
-	FILE *to;            /* borrowed; stderr for the injector, stdout for the agent */
-	const char *prefix;  /* put before each line, "" for none; borrowed */
+	enum pg_level level;       /* what is more talkative is dropped */
+	FILE *to;                  /* borrowed; stderr for the injector, stdout for the agent */
+	const char *prefix;        /* put before each line, "" for none; borrowed */
+	void (*before)(void *ctx); /* called before each line that is written; may be NULL */
+	void *before_ctx;
 };
 
 /* One line at `level`; control characters are replaced, the newline is added. `log` may be NULL. */

@@ -102,7 +102,7 @@ static size_t distance(const char *a, size_t a_len, const char *b, size_t b_len)
 const char *pg_closest(const char *text, const char *const *names, size_t count)
 {
 	size_t n = strlen(text);
-	size_t best = n / 3 + 1; /* more changes than that are another word */
+	size_t best = pg_max(n / 3, 1); /* more changes than that are another word */
 	const char *closest = NULL;
 	if (n > WORD_MAX || n == 0)
 		return NULL;

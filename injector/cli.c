@@ -1,0 +1,175 @@
+#include "injector/cli.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "injector/cli_options.h"
+#include "proto/base/mem.h"
+#include "proto/wire/auth.h"
+
+enum { COMMANDS_MAX = 32, EXIT_SIGNAL = 128 };
+
+const struct pg_command *pg_command_find(const char *name)
+{
+	for (const struct pg_command *const *c = pg_commands; *c; c++)
+		if (strcmp((*c)->name, name) == 0 ||
+		    ((*c)->alias && strcmp((*c)->alias, name) == 0))
+			return *c;
+	return NULL;
+}
+
+/* kubectl runs its plugins by the full path of kubectl-podgraft. */
+static const char *program_name(const char *argv0)
+{
+	const char *slash = argv0 ? strrchr(argv0, '/') : NULL;
+	const char *base = slash ? slash + 1 : argv0;
+	return base && strncmp(base, "kubectl-", 8) == 0 ? "kubectl podgraft" : "podgraft";
+}
+
+/* The first signal ends the waits, the next one the process, as it would without us. */
+static void on_signal(void *ctx, int signo)
+{
+	struct pg_app *app = ctx;
+	app->signo = signo;
+	pg_loop_on_signal(app->loop, NULL, NULL);
+	pg_loop_interrupt(app->loop, true);
+}
+
+static void on_slow(void *ctx, uint64_t waited_ms)
+{
+	struct pg_app *app = ctx;
+	pg_output_waiting(&app->out, app->waits->ops->waiting_for(app->waits), waited_ms);
+}
+
+void pg_app_show_waits(struct pg_app *app, const struct pg_platform *platform)
+{
+	app->waits = platform;
+	pg_loop_on_slow(app->loop, platform ? on_slow : NULL, app);
+}
+
+static int unknown_command(const char *program, const char *name, struct pg_err *err)
+{
+	const char *names[COMMANDS_MAX];
+	size_t n = 0;
+	for (const struct pg_command *const *c = pg_commands; *c && n < COMMANDS_MAX; c++)
+		if ((*c)->summary)
+			names[n++] = (*c)->name;
+	const char *closest = pg_closest(name, names, n);
+	pg_fail(err, -EINVAL, "unknown command '%s'", name);
+	if (closest)
+		return pg_hint(err, PG_USER, "did you mean '%s %s'?", program, closest);
+	return pg_hint(err, PG_USER, "'%s help' lists the commands", program);
+}
+
+static int check_operands(const char *program, const struct pg_command *c,
+			  const struct pg_operands *ops, struct pg_err *err)
+{
+	if (ops->command && !c->takes_command)
+		pg_fail(err, -EINVAL, "%s takes no command after '--'", c->name);
+	else if (ops->command && ops->command_count == 0)
+		pg_fail(err, -EINVAL, "nothing follows '--'");
+	else if (ops->count < c->least)
+		pg_fail(err, -EINVAL, "%s needs more: %s", c->name, c->operands);
+	else if (c->most >= 0 && ops->count > c->most)
+		pg_fail(err, -EINVAL, "%s does not take '%s'", c->name, ops->items[c->most]);
+	else
+		return 0;
+	return pg_hint(err, PG_USER, "usage: %s %s%s%s", program, c->name,
+		       c->operands[0] ? " " : "", c->operands);
+}
+
+static int print_help(const char *program, const struct pg_command *command, struct pg_err *err)
+{
+	struct pg_buf out = PG_BUF_INIT(64 << 10);
+	int rc = pg_cli_help(program, command, &out);
+	if (rc == 0)
+		fputs(pg_buf_str(&out), stdout);
+	pg_buf_fini(&out);
+	return rc < 0 ? pg_fail(err, rc, "print the help") : 0;
+}
+
+/* Makes the loop, runs the command, ends the loop. */
+static int run_command(struct pg_app *app, const struct pg_command *c, void *values,
+		       const struct pg_operands *ops, struct pg_err *err)
+{
+	if (pg_auth_init() < 0)
+		return pg_fail(err, -EIO, "this machine gives no random numbers.");
+	app->loop = pg_loop_new(err);
+	if (!app->loop)
+		return err->code;
+	pg_loop_on_signal(app->loop, on_signal, app);
+	int rc = c->run(app, values, ops, err);
+	pg_loop_on_signal(app->loop, NULL, NULL);
+	pg_loop_free(app->loop);
+	return rc;
+}
+
+/* Parses what follows the program's name, in two steps: to the command's name with the options
+ * that all have, then the rest with its own as well. */
+static int parse_and_run(struct pg_app *app, struct pg_global_values *global, int argc, char **argv,
+			 struct pg_err *err)
+{
+	static const struct pg_opt none[] = { { .name = NULL } };
+	uint64_t values[PG_CLI_VALUES_MAX / sizeof(uint64_t)] = { 0 };
+	struct pg_opt_set sets[] = { { "", pg_general_opts, global },
+				     { "", pg_kube_opts, global },
+				     { "", none, values } };
+	struct pg_operands ops;
+	int rc = pg_opts_init(sets, 2, err);
+	if (rc == 0)
+		rc = pg_opts_parse(sets, 2, argc, argv, true, &ops, err);
+	if (rc < 0)
+		return rc;
+	if (ops.count == 0)
+		return print_help(app->program, NULL, err);
+	const struct pg_command *c = pg_command_find(ops.items[0]);
+	if (!c)
+		return unknown_command(app->program, ops.items[0], err);
+	assert(c->values_size <= sizeof(values));
+	sets[2].opts = c->opts ? c->opts : none;
+	if (c->takes_raw) {
+		ops.items++;
+		ops.count--;
+	} else {
+		rc = pg_opts_init(&sets[2], 1, err);
+		if (rc == 0)
+			rc = pg_opts_parse(sets, 3, ops.count - 1, ops.items + 1, false, &ops, err);
+	}
+	if (rc == 0)
+		pg_global_apply(global, app);
+	if (rc == 0 && global->help)
+		return print_help(app->program, c, err);
+	if (rc == 0)
+		rc = check_operands(app->program, c, &ops, err);
+	return rc < 0 ? rc : run_command(app, c, values, &ops, err);
+}
+
+/* Errors about the command line itself are JSON too when it asks for that, wherever it does. */
+static enum pg_format wanted_format(int argc, char **argv)
+{
+	for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+		bool is_next = strcmp(argv[i], "-o") == 0 || strcmp(argv[i], "--output") == 0;
+		if (strcmp(argv[i], "-ojson") == 0 || strcmp(argv[i], "-o=json") == 0 ||
+		    strcmp(argv[i], "--output=json") == 0 ||
+		    (is_next && i + 1 < argc && strcmp(argv[i + 1], "json") == 0))
+			return PG_FORMAT_JSON;
+	}
+	return PG_FORMAT_TEXT;
+}
+
+int pg_cli_main(int argc, char **argv)
+{
+	struct pg_app app = { .program = program_name(argv[0]) };
+	struct pg_global_values global = { .help = false };
+	struct pg_err err = { .code = 0 };
+	pg_output_init(&app.out, wanted_format(argc, argv), false, 0);
+	int rc = parse_and_run(&app, &global, argc > 0 ? argc - 1 : 0, argv + 1, &err);
+	if (rc < 0 && rc == -ECANCELED && app.signo)
+		rc = EXIT_SIGNAL + app.signo; /* the person knows why */
+	else if (rc < 0)
+		pg_output_error(&app.out, &err);
+	pg_output_fini(&app.out);
+	return rc < 0 ? pg_err_exit(&err) : rc;
+}

@@ -1,0 +1,5 @@
+#include "injector/commands.h"
+
+const struct pg_command *const pg_commands[] = {
+	&pg_cmd_version, &pg_cmd_completion, &pg_cmd_help, &pg_cmd_complete, NULL,
+};

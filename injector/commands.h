@@ -1,0 +1,5 @@
+#pragma once
+#include "injector/cli.h"
+
+/* One per cmd_*.c; the order in which they are listed is that of commands.c. */
+extern const struct pg_command pg_cmd_version, pg_cmd_completion, pg_cmd_complete, pg_cmd_help;
