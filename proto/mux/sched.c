@@ -39,12 +39,3 @@ struct pg_turn *pg_sched_next(const struct pg_sched *q, const struct pg_turn *t)
 {
 	return t->next == &q->ring ? NULL : t->next;
 }
-
-void pg_sched_rotate(struct pg_sched *q)
-{
-	struct pg_turn *t = pg_sched_first(q);
-	if (!t)
-		return;
-	pg_sched_leave(q, t);
-	pg_sched_join(q, t);
-}

@@ -25,9 +25,6 @@ void pg_sched_leave(struct pg_sched *q, struct pg_turn *t);
 struct pg_turn *pg_sched_first(const struct pg_sched *q);
 struct pg_turn *pg_sched_next(const struct pg_sched *q, const struct pg_turn *t);
 
-/* The first has had its turn and waits again, behind all others. */
-void pg_sched_rotate(struct pg_sched *q);
-
 static inline bool pg_turn_waits(const struct pg_turn *t)
 {
 	return t->next != NULL;
