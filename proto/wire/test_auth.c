@@ -215,9 +215,9 @@ static void the_documented_example_holds(void **state)
 {
 	(void)state;
 	static char text[4096];
-	uint8_t fields[FIELDS][64], image[PG_STATEMENT_MAX];
+	uint8_t fields[FIELDS][64] = { 0 }, image[PG_STATEMENT_MAX];
 	uint8_t signed_bytes[PG_STATEMENT_MAX], sig[PG_SIG_BYTES];
-	size_t lengths[FIELDS], image_len = 0;
+	size_t lengths[FIELDS] = { 0 }, image_len = 0;
 	struct pg_statement st = { .purpose = PG_PURPOSE_LINK };
 	read_block("statement", text, sizeof(text));
 	const char *line = text;
