@@ -1,13 +1,13 @@
 #include "injector/portfwd.h"
 
 #include <errno.h>
-#include <sodium.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "injector/portfwd_impl.h"
 #include "proto/base/auto.h"
 #include "proto/base/mem.h"
+#include "proto/wire/auth.h"
 
 enum { DIAL_MS = 20000 }; /* upgrade and streams; a node answers in milliseconds, or never */
 
@@ -80,7 +80,7 @@ static int open_conn(struct dial *d, struct pg_http_conn **out, struct pg_http_u
 {
 	bool is_spdy = d->transport == PG_TRANSPORT_SPDY;
 	uint8_t random[PG_WS_KEY_BYTES];
-	randombytes_buf(random, sizeof(random));
+	pg_random(random, sizeof(random));
 	pg_ws_key(random, d->key);
 	char query[16] = "", key[64], protocol[64];
 	if (d->transport == PG_TRANSPORT_WEBSOCKET)

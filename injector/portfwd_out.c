@@ -1,10 +1,10 @@
 #include <assert.h>
 #include <errno.h>
-#include <sodium.h>
 #include <string.h>
 
 #include "injector/portfwd_impl.h"
 #include "proto/base/num.h"
+#include "proto/wire/auth.h"
 
 /* A batch is made in place: the owner fills slots, headers go right in front of what it wrote.
  * Slots stand so that full ones follow each other without a gap; short ones are moved up to their
@@ -29,7 +29,7 @@ static const uint8_t *next_mask(struct pg_portfwd *f)
 	if (f->masks_used == sizeof(f->masks))
 		f->masks_used = 0;
 	if (f->masks_used == 0)
-		randombytes_buf(f->masks, sizeof(f->masks));
+		pg_random(f->masks, sizeof(f->masks));
 	f->masks_used += 4;
 	return f->masks + f->masks_used - 4;
 }
