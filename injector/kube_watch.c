@@ -1,0 +1,260 @@
+#include "injector/kube_watch.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "injector/kube_json.h"
+#include "proto/base/mem.h"
+#include "proto/base/num.h"
+#include "proto/wire/auth.h"
+
+enum { POLL_MS = 1000, PATH_MAX_BYTES = 8192, TRIES = 5 };
+
+struct pg_kube_watch {
+	struct pg_kube_api *api;
+	char ns[PG_NAME_MAX + 1];
+	char what[320];  /* for messages */
+	char *list_path; /* the collection with its selector: ends in a query */
+	char *read_path; /* what a reading asks for: the one pod, or the collection */
+	bool is_single;
+	char rv[64]; /* "": take a reading first */
+	uint64_t until_ms;
+	struct pg_http_stream *stream; /* NULL: not open */
+	bool polls;                    /* no right to watch */
+	uint64_t poll_at_ms;
+	unsigned losses; /* streams in a row that gave nothing */
+	json_t *items;   /* of a reading, an array; NULL: none */
+	size_t at;       /* next of items */
+	bool gone;       /* a reading of the one pod found none: to be told */
+};
+
+int pg_kube_event_parse(const char *line, struct pg_kube_event *out)
+{
+	static const struct {
+		const char *name;
+		enum pg_kube_event_type type;
+	} types[] = {
+		{ "ADDED", PG_KUBE_EV_CHANGED },   { "MODIFIED", PG_KUBE_EV_CHANGED },
+		{ "DELETED", PG_KUBE_EV_DELETED }, { "BOOKMARK", PG_KUBE_EV_BOOKMARK },
+		{ "ERROR", PG_KUBE_EV_ERROR },
+	};
+	json_t *event = pg_json_parse(line, strlen(line), NULL);
+	json_t *object = pg_json_at(event, "object");
+	const char *type = pg_json_str(event, "type");
+	if (!type[0] || !json_is_object(object)) {
+		json_decref(event);
+		return -EPROTO;
+	}
+	*out = (struct pg_kube_event){ .type = PG_KUBE_EV_OTHER };
+	for (size_t i = 0; i < PG_LEN(types); i++)
+		if (strcmp(types[i].name, type) == 0)
+			out->type = types[i].type;
+	pg_json_copy(object, "metadata.resourceVersion", out->rv, sizeof(out->rv));
+	if (out->type == PG_KUBE_EV_ERROR) {
+		char *text = json_dumps(object, JSON_COMPACT);
+		pg_kube_status_parse(200, text ? text : "", text ? strlen(text) : 0, &out->status);
+		free(text);
+	}
+	if (out->type == PG_KUBE_EV_CHANGED || out->type == PG_KUBE_EV_DELETED)
+		out->object = json_incref(object);
+	json_decref(event);
+	return 0;
+}
+
+/* "/api/v1/namespaces/NS/pods" with a field or label selector as its query. */
+static char *collection_path(const char *ns, const char *name, const char *label_selector)
+{
+	struct pg_buf p = PG_BUF_INIT(PATH_MAX_BYTES);
+	int rc = pg_buf_addf(&p, "/api/v1/namespaces/%s/pods?%s", ns,
+			     name ? "fieldSelector=metadata.name%3D" : "labelSelector=");
+	if (rc == 0)
+		rc = pg_kube_escape(&p, name ? name : label_selector);
+	char *path = rc == 0 ? pg_strdup(pg_buf_str(&p)) : NULL;
+	pg_buf_fini(&p);
+	return path;
+}
+
+struct pg_kube_watch *pg_kube_watch_new(struct pg_kube_api *api, const char *ns, const char *name,
+					const char *label_selector, const char *rv,
+					uint64_t until_ms)
+{
+	struct pg_kube_watch *w = pg_calloc(1, sizeof(*w));
+	if (!w)
+		return NULL;
+	w->api = api;
+	w->is_single = name != NULL;
+	w->until_ms = until_ms;
+	snprintf(w->ns, sizeof(w->ns), "%s", ns);
+	snprintf(w->what, sizeof(w->what), "watch %s%s%s", name ? "pod '" : "pods",
+		 name ? name : "", name ? "'" : "");
+	snprintf(w->rv, sizeof(w->rv), "%s", rv);
+	w->list_path = collection_path(ns, name, label_selector);
+	w->read_path = name ? pg_asprintf("/api/v1/namespaces/%s/pods/%s", ns, name)
+			    : collection_path(ns, NULL, label_selector);
+	if (!w->list_path || !w->read_path) {
+		pg_kube_watch_free(w);
+		return NULL;
+	}
+	return w;
+}
+
+static void close_stream(struct pg_kube_watch *w)
+{
+	if (w->stream)
+		pg_http_stream_close(w->stream);
+	w->stream = NULL;
+}
+
+void pg_kube_watch_free(struct pg_kube_watch *w)
+{
+	if (!w)
+		return;
+	close_stream(w);
+	json_decref(w->items);
+	free(w->list_path);
+	free(w->read_path);
+	free(w);
+}
+
+static void list_reset(void *ctx)
+{
+	struct pg_kube_watch *w = ctx;
+	json_decref(w->items);
+	w->items = json_array();
+	w->at = 0;
+}
+
+static void list_item(void *ctx, json_t *item)
+{
+	struct pg_kube_watch *w = ctx;
+	json_array_append(w->items, item);
+}
+
+/* Reads how things are now into `items`, and the version from which a watch goes on. */
+static int take_reading(struct pg_kube_watch *w, uint64_t deadline_ms, struct pg_err *err)
+{
+	struct pg_kube_request rq = {
+		.act = { w->what, w->is_single ? "get" : "list", "pods", w->ns },
+		.method = "GET",
+		.path = w->read_path,
+		.deadline_ms = deadline_ms,
+	};
+	struct pg_kube_list list = { list_reset, list_item, w };
+	w->poll_at_ms = pg_loop_now_ms(w->api->loop) + POLL_MS;
+	if (!w->is_single)
+		return pg_kube_each(w->api, &rq, &list, w->rv, sizeof(w->rv), err);
+	json_t *pod = NULL;
+	list_reset(w);
+	int rc = pg_kube_call(w->api, &rq, &pod, NULL, err);
+	w->gone = rc == -ENOENT;
+	if (rc == 0) {
+		pg_json_copy(pod, "metadata.resourceVersion", w->rv, sizeof(w->rv));
+		json_array_append_new(w->items, pod);
+	}
+	return w->gone ? 0 : rc;
+}
+
+/* Opens the watch at w->rv. What can be mended is mended by the next reading: 0. */
+static int open_stream(struct pg_kube_watch *w, struct pg_err *err)
+{
+	struct pg_kube_status st;
+	char *path = pg_asprintf("%s&watch=true&allowWatchBookmarks=true&timeoutSeconds=300"
+				 "&resourceVersion=%s",
+				 w->list_path, w->rv);
+	if (!path)
+		return pg_fail(err, -ENOMEM, "%s", w->what);
+	struct pg_kube_request rq = {
+		.act = { w->what, "watch", "pods", w->ns },
+		.method = "GET",
+		.path = path,
+		.deadline_ms = w->until_ms,
+	};
+	int rc = pg_kube_open(w->api, &rq, &w->stream, &st, err);
+	free(path);
+	if (rc == -EACCES && st.http == 403) {
+		pg_log(w->api->log, PG_DEBUG, "%s; reading it each second instead", err->what);
+		w->polls = true;
+		return 0;
+	}
+	if (rc == -ESTALE)
+		w->rv[0] = '\0';
+	else if (rc < 0 && rc != -ECANCELED && w->losses < TRIES)
+		return pg_kube_sleep(w->api, pg_kube_backoff_ms(w->losses++, st.retry_after_s, 0));
+	return rc == -ESTALE ? 0 : rc;
+}
+
+/* The next line of the stream into *ev: 1; 0 when there is none and the caller goes on. */
+static int read_stream(struct pg_kube_watch *w, uint64_t deadline_ms, struct pg_kube_event *ev,
+		       struct pg_err *err)
+{
+	const char *line;
+	int rc = pg_http_stream_line(w->stream, deadline_ms, &line, err);
+	if (rc == -ETIMEDOUT || rc == -ECANCELED)
+		return rc;
+	if (rc <= 0 || pg_kube_event_parse(line, ev) < 0) {
+		close_stream(w); /* an orderly end and a loss alike: go on from the last version */
+		return w->losses++ == 0 ? 0 : pg_kube_sleep(w->api, 500);
+	}
+	w->losses = 0;
+	if (ev->type == PG_KUBE_EV_ERROR) { /* mostly 410: the version is forgotten */
+		close_stream(w);
+		w->rv[0] = '\0';
+		return 0;
+	}
+	if (ev->rv[0])
+		snprintf(w->rv, sizeof(w->rv), "%s", ev->rv);
+	return 1;
+}
+
+/* Tells what a reading found, if there is something left: true. */
+static bool tell_reading(struct pg_kube_watch *w, enum pg_kube_change *change, json_t **pod_out)
+{
+	if (w->gone) {
+		w->gone = false;
+		*change = PG_KUBE_GONE;
+		*pod_out = NULL;
+		return true;
+	}
+	if (w->at >= json_array_size(w->items))
+		return false;
+	*change = PG_KUBE_CHANGED;
+	*pod_out = json_incref(json_array_get(w->items, w->at++));
+	return true;
+}
+
+/* One step towards an event: 1 with *ev, 0 to look again, or a failure. */
+static int step(struct pg_kube_watch *w, uint64_t deadline_ms, struct pg_kube_event *ev,
+		struct pg_err *err)
+{
+	uint64_t now = pg_loop_now_ms(w->api->loop);
+	if (now >= deadline_ms)
+		return -ETIMEDOUT;
+	if (w->stream)
+		return read_stream(w, deadline_ms, ev, err);
+	if (w->polls && now < w->poll_at_ms)
+		return pg_kube_sleep(w->api, pg_min_u64(w->poll_at_ms, deadline_ms) - now);
+	if (w->polls || !w->rv[0])
+		return take_reading(w, deadline_ms, err);
+	return open_stream(w, err);
+}
+
+int pg_kube_watch_next(struct pg_kube_watch *w, uint64_t deadline_ms, enum pg_kube_change *change,
+		       json_t **pod_out, struct pg_err *err)
+{
+	while (!tell_reading(w, change, pod_out)) {
+		struct pg_kube_event ev = { .object = NULL };
+		int rc = step(w, deadline_ms, &ev, err);
+		if (rc == -ECANCELED)
+			return pg_fail(err, rc, "%s", w->what);
+		if (rc < 0)
+			return rc;
+		if (rc == 0 || !ev.object)
+			continue;
+		*change = ev.type == PG_KUBE_EV_DELETED ? PG_KUBE_GONE : PG_KUBE_CHANGED;
+		*pod_out = ev.object;
+		return 0;
+	}
+	return 0;
+}
