@@ -1,0 +1,15 @@
+#pragma once
+#include "injector/kube_api.h"
+#include "injector/platform.h"
+
+/* Grafts an agent: adds the ephemeral container, waits until it runs, and reads from the first line
+ * of its log where it listens. */
+
+/* `pod` is what was resolved; all must be done at `deadline_ms` of pg_loop_now_ms(). 0 with *out
+ * filled; else a message that says which step failed and what the cluster said, with a hint:
+ * -EACCES (RBAC, PodSecurity, other admission), -ENOEXEC (image, runtime), -ECHILD (the agent
+ * ended), -ESHUTDOWN (the pod goes away), -ETIMEDOUT, -EPROTO (no agent's first line),
+ * -EPROTONOSUPPORT (of another version), or as pg_kube_call(). */
+int pg_kube_graft(struct pg_kube_api *api, const struct pg_pod *pod,
+		  const struct pg_graft_spec *spec, uint64_t deadline_ms, struct pg_graft *out,
+		  struct pg_err *err);

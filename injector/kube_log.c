@@ -1,0 +1,148 @@
+#include "injector/kube_log.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/base/mem.h"
+#include "proto/base/num.h"
+
+enum { QUOTE_MAX = 300, TAIL_MS = 5000, MORE_LINES_MS = 500 };
+
+bool pg_kube_log_is_early(const struct pg_kube_status *st)
+{
+	/* The API server has only words for it: k8s.io/kubernetes
+	 * pkg/kubelet/kubelet_pods.go, validateContainerLogStatus(). */
+	static const char *const early[] = {
+		"is waiting to start", "is not available",   "is terminated",
+		"no logs yet",         "trying and failing", "does not have a host assigned",
+	};
+	if (st->http == 204 || st->http == 500 || (st->http >= 502 && st->http <= 504))
+		return true;
+	if (st->http == 404) /* else the pod itself is missing */
+		return strstr(st->message, "the server could not find the requested resource");
+	for (size_t i = 0; st->http == 400 && i < PG_LEN(early); i++)
+		if (strstr(st->message, early[i]))
+			return true;
+	return false;
+}
+
+static int open_log(struct pg_kube_api *api, const char *ns, const char *pod, const char *container,
+		    const char *query, uint64_t deadline_ms, struct pg_http_stream **out,
+		    struct pg_kube_status *st, struct pg_err *err)
+{
+	char what[400];
+	snprintf(what, sizeof(what), "read the log of %s in pod '%s'", container, pod);
+	pg_auto_free char *path = pg_asprintf("/api/v1/namespaces/%s/pods/%s/log?container=%s%s",
+					      ns, pod, container, query);
+	if (!path)
+		return pg_fail(err, -ENOMEM, "%s", what);
+	struct pg_kube_request rq = {
+		.act = { what, "get", "pods/log", ns },
+		.method = "GET",
+		.path = path,
+		.deadline_ms = deadline_ms,
+	};
+	return pg_kube_open(api, &rq, out, st, err);
+}
+
+/* Opens the log, again and again while it is too early. */
+static int open_when_ready(struct pg_kube_api *api, const char *ns, const char *pod,
+			   const char *container, uint64_t deadline_ms, struct pg_http_stream **out,
+			   struct pg_err *err)
+{
+	for (uint64_t pause = 50;; pause = pg_min_u64(pause * 2, 1000)) {
+		struct pg_kube_status st;
+		int rc = open_log(api, ns, pod, container, "&follow=true", deadline_ms, out, &st,
+				  err);
+		bool again = st.http != 0 && pg_kube_log_is_early(&st);
+		if (rc == 0 || !again || pg_loop_now_ms(api->loop) + pause >= deadline_ms)
+			return rc;
+		rc = pg_kube_sleep(api, pause);
+		if (rc < 0)
+			return pg_fail(err, rc, "read the log of %s", container);
+	}
+}
+
+/* Adds the lines that follow, until `deadline_ms` or `out` is full. */
+static void add_lines(struct pg_http_stream *s, uint64_t deadline_ms, char *out, size_t room)
+{
+	const char *line;
+	while (pg_http_stream_line(s, deadline_ms, &line, NULL) == 1) {
+		size_t n = strlen(out);
+		if (!*line)
+			continue;
+		snprintf(out + n, room - n, "%s%s", n > 0 ? "; " : "", line);
+	}
+	pg_sanitize(out);
+}
+
+/* An agent that cannot work says why in its first line; an image that is no agent says anything. */
+static int no_banner(struct pg_kube_api *api, struct pg_http_stream *s, const char *first,
+		     struct pg_err *err)
+{
+	char said[QUOTE_MAX];
+	snprintf(said, sizeof(said), "%s", first);
+	bool is_agent = strncmp(first, "podgraft-agent", 14) == 0;
+	add_lines(s, pg_loop_now_ms(api->loop) + MORE_LINES_MS, said, sizeof(said));
+	pg_fail(err, -EPROTO, "%s%s.",
+		is_agent ? "" : "the image's program is no agent, it says: ", said);
+	if (strstr(said, "NET_ADMIN"))
+		return pg_hint(err, PG_TARGET,
+			       "the cluster keeps NET_ADMIN from the agent; "
+			       "--profile forward works without");
+	return pg_hint(err, PG_TARGET,
+		       is_agent ? "kubectl logs shows more"
+				: "choose podgraft's agent with --image");
+}
+
+static int read_banner(struct pg_kube_api *api, struct pg_http_stream *s, uint64_t deadline_ms,
+		       struct pg_banner *out, struct pg_err *err)
+{
+	const char *line;
+	int rc = pg_http_stream_line(s, deadline_ms, &line, err);
+	if (rc == -ETIMEDOUT || rc == -ECANCELED)
+		return rc;
+	if (rc <= 0)
+		return -ENODATA;
+	rc = pg_banner_parse(line, out);
+	if (rc == -EPROTONOSUPPORT) {
+		pg_fail(err, rc, "the agent speaks version %u, we speak 1.", out->version);
+		return pg_hint(err, PG_USER, "use the image of this version: " PG_VERSION);
+	}
+	return rc < 0 ? no_banner(api, s, line, err) : 0;
+}
+
+int pg_kube_log_banner(struct pg_kube_api *api, const char *ns, const char *pod,
+		       const char *container, uint64_t deadline_ms, struct pg_banner *out,
+		       struct pg_err *err)
+{
+	struct pg_http_stream *s = NULL;
+	int rc = open_when_ready(api, ns, pod, container, deadline_ms, &s, err);
+	if (rc < 0)
+		return rc;
+	rc = read_banner(api, s, deadline_ms, out, err);
+	pg_http_stream_close(s);
+	if (rc == -ENODATA)
+		return pg_fail(err, rc, "the log of %s ended without a line.", container);
+	if (rc == -ETIMEDOUT) {
+		pg_fail(err, rc, "%s runs, but says nothing.", container);
+		return pg_hint(err, PG_TARGET, "is --image an image of podgraft's agent?");
+	}
+	return rc == -ECANCELED ? pg_fail(err, rc, "read the log of %s", container) : rc;
+}
+
+void pg_kube_log_tail(struct pg_kube_api *api, const char *ns, const char *pod,
+		      const char *container, char *out, size_t room)
+{
+	struct pg_http_stream *s = NULL;
+	struct pg_kube_status st;
+	uint64_t deadline = pg_loop_now_ms(api->loop) + TAIL_MS;
+	out[0] = '\0';
+	if (open_log(api, ns, pod, container, "&tailLines=5&limitBytes=2048", deadline, &s, &st,
+		     NULL) < 0)
+		return;
+	add_lines(s, deadline, out, room);
+	pg_http_stream_close(s);
+}
