@@ -1,0 +1,249 @@
+#include "injector/kube_platform.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "injector/kube_api.h"
+#include "injector/kube_dial.h"
+#include "injector/kube_graft.h"
+#include "injector/kube_json.h"
+#include "injector/kube_patch.h"
+#include "injector/kube_resolve.h"
+#include "injector/kube_start.h"
+#include "injector/state.h"
+#include "injector/state_dir.h"
+#include "proto/base/mem.h"
+
+enum { START_MS = 60000, FRESH_MS = 2000 };
+
+struct kube {
+	struct pg_platform platform; /* first: the handle that callers have */
+	struct pg_kubeconfig config;
+	bool has_config;
+	struct pg_kube_api api; /* http and auth in it are owned */
+	struct pg_kube_dialer dialer;
+	char *state_dir;
+	uint64_t start_ms;
+	json_t *seen; /* the pod resolved last, as it was then; owned */
+	uint64_t seen_ms;
+};
+
+static struct kube *kube_of(struct pg_platform *p)
+{
+	return (struct kube *)p;
+}
+
+static int kube_resolve(struct pg_platform *p, const struct pg_target_spec *spec,
+			struct pg_pod *out, struct pg_err *err)
+{
+	struct kube *k = kube_of(p);
+	json_t *pod = NULL;
+	int rc = pg_kube_resolve_pod(&k->api, k->config.namespace_, spec, out, &pod, err);
+	if (rc < 0)
+		return rc;
+	snprintf(out->cluster, sizeof(out->cluster), "%s", k->config.server);
+	json_decref(k->seen);
+	k->seen = pod;
+	k->seen_ms = pg_loop_now_ms(k->api.loop);
+	return 0;
+}
+
+/* Makes sure that k->seen is `pod`, and not long ago. */
+static int see_pod(struct kube *k, const struct pg_pod *pod, struct pg_err *err)
+{
+	char what[300];
+	if (strcmp(pg_json_str(k->seen, "metadata.uid"), pod->uid) == 0 &&
+	    pg_loop_now_ms(k->api.loop) - k->seen_ms < FRESH_MS)
+		return 0;
+	pg_auto_free char *path = pg_asprintf("/api/v1/namespaces/%s/pods/%s", pod->ns, pod->name);
+	snprintf(what, sizeof(what), "look at pod '%s'", pod->name);
+	struct pg_kube_request rq = {
+		.act = { what, "get", "pods", pod->ns },
+		.method = "GET",
+		.path = path,
+	};
+	json_t *now = NULL;
+	int rc = path ? pg_kube_call(&k->api, &rq, &now, NULL, err)
+		      : pg_fail(err, -ENOMEM, "%s", what);
+	if (rc < 0)
+		return rc;
+	json_decref(k->seen);
+	k->seen = now;
+	k->seen_ms = pg_loop_now_ms(k->api.loop);
+	return 0;
+}
+
+/* True when the recorded agent `a` can do the job: it is still there, and nobody else's. */
+static bool can_reuse(const struct kube *k, const struct pg_state_agent *a,
+		      const struct pg_pod *pod, const struct pg_graft_spec *spec)
+{
+	return strcmp(a->cluster, pod->cluster) == 0 && strcmp(a->uid, pod->uid) == 0 &&
+	       strcmp(a->image, spec->image) == 0 && pg_profile_covers(a->profile, spec->profile) &&
+	       pg_kube_patch_is_ours(k->seen, pod, spec, a->profile, a->container) &&
+	       pg_kube_is_running(k->seen, a->container);
+}
+
+/* Looks for an agent of our own record: true with *out. */
+static bool find_recorded(struct kube *k, const struct pg_pod *pod,
+			  const struct pg_graft_spec *spec, struct pg_graft *out)
+{
+	pg_auto_free struct pg_state *st = pg_state_load(k->state_dir, k->api.log);
+	for (size_t i = st ? st->agent_count : 0; i > 0; i--) { /* the newest first */
+		const struct pg_state_agent *a = &st->agents[i - 1];
+		if (!can_reuse(k, a, pod, spec))
+			continue;
+		*out = (struct pg_graft){ .port = a->port, .reused = true };
+		memcpy(out->container, a->container, sizeof(out->container));
+		memcpy(out->agent_key, a->agent_key, sizeof(out->agent_key));
+		return true;
+	}
+	return false;
+}
+
+static void put_agent(void *ctx, struct pg_state *st)
+{
+	pg_state_put(st, ctx);
+}
+
+/* An agent that is not in the record works just as well; it is only not found again. */
+static void record(struct kube *k, const struct pg_pod *pod, const struct pg_graft_spec *spec,
+		   const struct pg_graft *graft)
+{
+	struct pg_err err = { .code = 0 };
+	struct pg_state_agent a = {
+		.profile = spec->profile,
+		.port = graft->port,
+		.created_s = (int64_t)time(NULL),
+	};
+	snprintf(a.cluster, sizeof(a.cluster), "%s", pod->cluster);
+	snprintf(a.image, sizeof(a.image), "%s", spec->image);
+	memcpy(a.uid, pod->uid, sizeof(a.uid));
+	memcpy(a.container, graft->container, sizeof(a.container));
+	memcpy(a.agent_key, graft->agent_key, sizeof(a.agent_key));
+	if (pg_state_change(k->state_dir, put_agent, &a, k->api.log, &err) < 0)
+		pg_log(k->api.log, PG_WARN, "%s: the next command will graft another agent",
+		       err.what);
+}
+
+static int kube_graft(struct pg_platform *p, const struct pg_pod *pod,
+		      const struct pg_graft_spec *spec, struct pg_graft *out, struct pg_err *err)
+{
+	struct kube *k = kube_of(p);
+	uint64_t deadline = pg_loop_now_ms(k->api.loop) + k->start_ms;
+	int rc = see_pod(k, pod, err);
+	if (rc < 0)
+		return rc;
+	if (find_recorded(k, pod, spec, out))
+		return 0;
+	rc = pg_kube_graft(&k->api, pod, spec, deadline, out, err);
+	if (rc == 0)
+		record(k, pod, spec, out);
+	return rc;
+}
+
+struct agent_id {
+	const char *uid, *container;
+};
+
+static void drop_agent(void *ctx, struct pg_state *st)
+{
+	const struct agent_id *id = ctx;
+	pg_state_drop(st, id->uid, id->container);
+}
+
+static void kube_forget(struct pg_platform *p, const struct pg_pod *pod,
+			const struct pg_graft *graft)
+{
+	struct kube *k = kube_of(p);
+	struct pg_err err = { .code = 0 };
+	struct agent_id id = { pod->uid, graft->container };
+	if (pg_state_change(k->state_dir, drop_agent, &id, k->api.log, &err) < 0)
+		pg_log(k->api.log, PG_WARN, "%s", err.what);
+}
+
+static int kube_dial(struct pg_platform *p, const struct pg_pod *pod, uint16_t port,
+		     struct pg_lane_events events, void *ctx, struct pg_lane **out,
+		     struct pg_err *err)
+{
+	return pg_kube_dial(&kube_of(p)->dialer, pod, port, events, ctx, out, err);
+}
+
+static const char *kube_transport(const struct pg_platform *p)
+{
+	enum pg_transport used = ((const struct kube *)p)->dialer.used;
+	return used == PG_TRANSPORT_AUTO ? "" : pg_transport_name(used);
+}
+
+static const char *kube_waiting_for(const struct pg_platform *p)
+{
+	return ((const struct kube *)p)->api.waiting_for;
+}
+
+static void kube_close(struct pg_platform *p)
+{
+	struct kube *k = kube_of(p);
+	json_decref(k->seen);
+	pg_kube_auth_free(k->api.auth);
+	pg_http_free(k->api.http);
+	if (k->has_config)
+		pg_kubeconfig_fini(&k->config);
+	free(k->state_dir);
+	free(k);
+}
+
+static const struct pg_platform_ops kube_ops = {
+	.resolve = kube_resolve,
+	.graft = kube_graft,
+	.forget = kube_forget,
+	.dial = kube_dial,
+	.transport = kube_transport,
+	.waiting_for = kube_waiting_for,
+	.close = kube_close,
+};
+
+static int open_parts(struct kube *k, struct pg_loop *loop, const struct pg_kube_flags *flags,
+		      struct pg_err *err)
+{
+	int rc = pg_kubeconfig_load(flags, &k->config, err);
+	if (rc < 0)
+		return rc;
+	k->has_config = true;
+	k->api.loop = loop;
+	k->api.request_ms = k->config.request_timeout_ms;
+	k->state_dir = pg_state_dir(err);
+	if (!k->state_dir)
+		return err->code;
+	k->api.http = pg_http_new(loop, err);
+	if (!k->api.http)
+		return err->code;
+	k->api.auth = pg_kube_auth_new(loop, &k->config, err);
+	return k->api.auth ? 0 : err->code;
+}
+
+struct pg_platform *pg_kubernetes_new(struct pg_loop *loop, const struct pg_kube_flags *flags,
+				      const struct pg_kube_options *options,
+				      const struct pg_log *log, struct pg_err *err)
+{
+	struct pg_err inner = { .code = 0 };
+	struct kube *k = pg_calloc(1, sizeof(*k));
+	if (!k) {
+		pg_fail(err, -ENOMEM, "open the cluster");
+		return NULL;
+	}
+	k->platform.ops = &kube_ops;
+	k->start_ms = options->start_ms ? options->start_ms : START_MS;
+	k->api.log = log;
+	int rc = open_parts(k, loop, flags, &inner);
+	if (rc == 0)
+		rc = pg_kube_dialer_init(&k->dialer, &k->api, k->config.server, k->state_dir,
+					 options->transport, &inner);
+	if (rc == 0)
+		return &k->platform;
+	kube_close(&k->platform);
+	if (err)
+		*err = inner;
+	return NULL;
+}
