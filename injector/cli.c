@@ -116,7 +116,7 @@ static int parse_and_run(struct pg_app *app, struct pg_global_values *global, in
 	struct pg_opt_set sets[] = { { "", pg_general_opts, global },
 				     { "", pg_kube_opts, global },
 				     { "", none, values } };
-	struct pg_operands ops;
+	struct pg_operands ops = { .count = 0 };
 	int rc = pg_opts_init(sets, 2, err);
 	if (rc == 0)
 		rc = pg_opts_parse(sets, 2, argc, argv, true, &ops, err);
@@ -166,7 +166,7 @@ int pg_cli_main(int argc, char **argv)
 	struct pg_err err = { .code = 0 };
 	pg_output_init(&app.out, wanted_format(argc, argv), false, 0);
 	int rc = parse_and_run(&app, &global, argc > 0 ? argc - 1 : 0, argv + 1, &err);
-	if (rc < 0 && rc == -ECANCELED && app.signo)
+	if (rc == -ECANCELED && app.signo)
 		rc = EXIT_SIGNAL + app.signo; /* the person knows why */
 	else if (rc < 0)
 		pg_output_error(&app.out, &err);

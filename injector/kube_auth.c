@@ -81,7 +81,7 @@ static int read_token(const char *path, char **out, struct pg_err *err)
 		rc = pg_fail(err, -EINVAL, "'%s' is empty", path);
 	char *token = rc == 0 ? pg_strndup(begin, n) : NULL;
 	if (rc == 0 && !token)
-		rc = pg_fail(err, -ENOMEM, "read '%s'", path);
+		pg_fail(err, -ENOMEM, "read '%s'", path);
 	if (text.data)
 		explicit_bzero(text.data, text.len);
 	pg_buf_fini(&text);

@@ -10,7 +10,6 @@
 
 #include <cmocka.h>
 
-
 /* Whole runs of the program in this process, with its two outputs in files. Words are separated by
  * '|'; `out` and `words` are parts of what is expected, or all of it when they end in a newline. */
 struct row {
