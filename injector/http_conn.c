@@ -1,9 +1,9 @@
 #include <assert.h>
-#include <ctype.h>
 #include <errno.h>
 #include <string.h>
 #include <strings.h>
 
+#include "injector/http_head.h"
 #include "injector/http_priv.h"
 #include "proto/base/mem.h"
 #include "proto/base/num.h"
@@ -118,25 +118,6 @@ void pg_http_conn_close(struct pg_http_conn *c)
 		free(c);
 }
 
-const char *pg_http_head_value(const struct pg_buf *head, const char *name, size_t *n)
-{
-	size_t len = strlen(name);
-	const char *end = pg_buf_str(head) + head->len;
-	for (const char *line = strchr(pg_buf_str(head), '\n'); line; line = strchr(line, '\n')) {
-		line++;
-		if ((size_t)(end - line) <= len || strncasecmp(line, name, len) != 0 ||
-		    line[len] != ':')
-			continue;
-		const char *value = line + len + 1;
-		value += strspn(value, " \t");
-		*n = strcspn(value, "\r\n");
-		while (*n > 0 && isspace((unsigned char)value[*n - 1]))
-			--*n;
-		return value;
-	}
-	return NULL;
-}
-
 /* The request's head: what the peer is asked, as whom, and the upgrade's own lines. No Accept: a
  * kubelet answers 406 when it is asked for JSON here. */
 static int make_head(const struct pg_http_peer *peer, const struct pg_http_upgrade *up,
@@ -223,27 +204,10 @@ static int read_until(struct pg_http_conn *c, struct pg_buf *in,
 	return 0;
 }
 
-static const char *find_head_end(const struct pg_buf *in)
-{
-	const char *end = strstr(pg_buf_str(in), "\r\n\r\n");
-	return end ? end + 4 : NULL;
-}
-
 static bool has_head(const struct pg_buf *in, const void *ctx)
 {
 	(void)ctx;
-	return find_head_end(in) != NULL;
-}
-
-/* "HTTP/1.1 101 Switching Protocols": 101; 0 for anything that is no status line. */
-static int read_status(const struct pg_buf *head)
-{
-	const char *line = pg_buf_str(head);
-	uint64_t status;
-	if (strncmp(line, "HTTP/1.", 7) != 0 || strlen(line) < 12 || line[8] != ' ' ||
-	    pg_parse_u64n(line + 9, 3, 100, 999, &status) < 0)
-		return 0;
-	return (int)status;
+	return pg_http_head_end(in) != NULL;
 }
 
 static int fail_head(struct pg_http_conn *c, const char *what, struct pg_err *err)
@@ -260,7 +224,7 @@ static int read_head(struct pg_http_conn *c, struct pg_http_upgraded *answer, ui
 		return fail_head(c, "sent a head of more than 64 KiB", err);
 	if (rc < 0)
 		return rc;
-	const char *end = find_head_end(&answer->head);
+	const char *end = pg_http_head_end(&answer->head);
 	if (!end) {
 		pg_fail(err, -ECONNRESET, "%s closed the connection without an answer.",
 			c->x.origin);
@@ -272,7 +236,7 @@ static int read_head(struct pg_http_conn *c, struct pg_http_upgraded *answer, ui
 		return pg_fail(err, rc, "read the answer of %s", c->x.origin);
 	answer->head.len = head_bytes;
 	answer->head.data[head_bytes] = '\0';
-	answer->status = read_status(&answer->head);
+	answer->status = pg_http_head_status(&answer->head);
 	return answer->status == 0 ? fail_head(c, "did not answer in HTTP/1.1", err) : 0;
 }
 
@@ -286,37 +250,6 @@ static bool has_body(const struct pg_buf *in, const void *ctx)
 	const struct expected *e = ctx;
 	return in->len >= e->bytes ||
 	       (e->chunked && in->len >= 5 && memcmp(in->data + in->len - 5, "0\r\n\r\n", 5) == 0);
-}
-
-/* The hexadecimal size that starts a chunk at `p`; 0 for none. */
-static size_t chunk_size(const char *p)
-{
-	size_t n = 0;
-	for (int i = 0; i < 7 && isxdigit((unsigned char)p[i]); i++)
-		n = n * 16 +
-		    (size_t)(isdigit((unsigned char)p[i]) ? p[i] - '0' : (p[i] | 0x20) - 'a' + 10);
-	return n;
-}
-
-/* Joins the chunks of RFC 9112 7.1 in place; stops quietly where they end or make no sense. */
-static void join_chunks(struct pg_buf *body)
-{
-	char *text = (char *)body->data;
-	size_t at = 0, len = 0;
-	while (at < body->len) {
-		size_t n = chunk_size(text + at);
-		const char *line_end = strstr(text + at, "\r\n");
-		if (n == 0 || !line_end)
-			break;
-		at = (size_t)(line_end + 2 - text);
-		n = pg_min(n, body->len - at);
-		memmove(text + len, text + at, n);
-		len += n;
-		at = pg_min(at + n + 2, body->len);
-	}
-	body->len = len;
-	if (text)
-		text[len] = '\0';
 }
 
 /* A refusal's body, as far as it fits and arrives: an incomplete one is no failure. */
@@ -335,7 +268,7 @@ static int read_refusal(struct pg_http_conn *c, struct pg_http_upgraded *answer,
 	if (rc == -ECANCELED || rc == -ENOMEM)
 		return rc;
 	if (e.chunked) {
-		join_chunks(&answer->rest);
+		pg_http_join_chunks(&answer->rest);
 	} else if (answer->rest.len > e.bytes) {
 		answer->rest.len = e.bytes;
 		answer->rest.data[e.bytes] = '\0';

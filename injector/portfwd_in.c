@@ -1,5 +1,5 @@
+#include <ctype.h>
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "injector/portfwd_impl.h"
@@ -165,18 +165,29 @@ bool pg_portfwd_is_up(const struct pg_portfwd *f)
 	return f->is_accepted[PG_PORTFWD_ERROR] && f->is_accepted[PG_PORTFWD_DATA];
 }
 
-/* The node's own words. */
+/* The end of the node's sentence: what precedes it names sandboxes and namespaces. */
+static const char *point_of(char *text)
+{
+	size_t n = strlen(text);
+	while (n > 0 && isspace((unsigned char)text[n - 1]))
+		text[--n] = '\0';
+	pg_sanitize(text);
+	const char *ns = strstr(text, "network namespace \"");
+	const char *rest = ns ? strstr(ns, "\": ") : NULL;
+	return rest ? rest + 3 : text;
+}
+
 static void conclude_from_text(struct pg_portfwd *f)
 {
 	struct pg_err *err = &f->verdict;
-	pg_sanitize(f->text);
-	if (strstr(f->text, "connection refused")) {
+	const char *point = point_of(f->text);
+	if (strstr(point, "connection refused")) {
 		pg_fail(err, -ECONNREFUSED, "nobody listens on port %u of the pod.", f->port);
 		pg_hint(err, PG_TARGET, "the program there has ended, or not started yet");
 		return;
 	}
-	int code = strstr(f->text, "reset by peer") ? -ECONNRESET : -EPIPE;
-	pg_fail(err, code, "port-forward to port %u of the pod: %.360s.", f->port, f->text);
+	int code = strstr(point, "reset by peer") ? -ECONNRESET : -EPIPE;
+	pg_fail(err, code, "port-forward to port %u of the pod: %.360s.", f->port, point);
 	pg_hint(err, PG_LINK, "the node says this: is the pod still running?");
 }
 
