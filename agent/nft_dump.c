@@ -61,11 +61,14 @@ static int ask(struct pg_nft *n, const struct nlmsghdr *nlh,
 
 static int explain(int code, const char *what, struct pg_err *err)
 {
+	bool no_subsystem = code == -EOPNOTSUPP || code == -EINVAL;
+	if (no_subsystem)
+		code = -EPROTONOSUPPORT;
 	pg_fail(err, code, "read the pod's nf_tables %s", what);
 	if (code == -EPERM)
 		pg_hint(err, PG_TARGET,
 			"the agent lacks NET_ADMIN: graft it with the profile 'redirect'");
-	if (code == -EOPNOTSUPP || code == -EINVAL)
+	if (no_subsystem)
 		pg_hint(err, PG_TARGET, "the node's kernel or the pod's sandbox has no nf_tables");
 	return code;
 }

@@ -5,7 +5,8 @@
 
 #include "agent/nft_batch.h"
 
-/* What the kernel holds: read, never changed. All need NET_ADMIN (-EPERM without). */
+/* What the kernel holds: read, never changed. All need NET_ADMIN (-EPERM without);
+ * -EPROTONOSUPPORT: there is no nf_tables. */
 
 /* A base chain of the pod, or a chain that one may jump to (type ""). */
 struct pg_nft_seen_chain {

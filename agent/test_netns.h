@@ -62,8 +62,11 @@ PG_UNUSED static int new_ns(void)
 #define POD_MAC     "02:00:00:00:00:02"
 #define OUTSIDE_MAC "02:00:00:00:00:01"
 
-/* Makes both namespaces and ends in the pod. Neighbours are given, since their discovery would wait
- * for a carrier that a new link gets late. 0, or -1 with a message. */
+/* A new link drops packets until the kernel has noticed its carrier. */
+#define WAIT_FOR(link) "until ip link show " link " | grep -q 'state UP'; do sleep 0.01; done"
+
+/* Makes both namespaces and ends in the pod. Neighbours are given, so that nothing waits for their
+ * discovery. 0, or -1 with a message. */
 PG_UNUSED static int netns_make(struct netns *ns)
 {
 	char line[600];
@@ -82,12 +85,18 @@ PG_UNUSED static int netns_make(struct netns *ns)
 	if (sh(line) != 0)
 		return -1;
 	enter(ns->pod);
-	return sh("ip link set lo up && ip addr add " POD4 "/24 dev eth0 && "
-		  "ip addr add " POD6 "/64 dev eth0 nodad && ip link set eth0 up && "
-		  "ip neigh add " OUTSIDE4 " lladdr " OUTSIDE_MAC " dev eth0 && "
-		  "ip neigh add " OUTSIDE6 " lladdr " OUTSIDE_MAC " dev eth0 && "
-		  "ip route add default via " OUTSIDE4 " && "
-		  "ip -6 route add default via " OUTSIDE6);
+	if (sh("ip link set lo up && ip addr add " POD4 "/24 dev eth0 && "
+	       "ip addr add " POD6 "/64 dev eth0 nodad && ip link set eth0 up && "
+	       "ip neigh add " OUTSIDE4 " lladdr " OUTSIDE_MAC " dev eth0 && "
+	       "ip neigh add " OUTSIDE6 " lladdr " OUTSIDE_MAC " dev eth0 && "
+	       "ip route add default via " OUTSIDE4 " && "
+	       "ip -6 route add default via " OUTSIDE6 " && " WAIT_FOR("eth0")) != 0)
+		return -1;
+	enter(ns->outside);
+	if (sh(WAIT_FOR("out0")) != 0)
+		return -1;
+	enter(ns->pod);
+	return 0;
 }
 
 PG_UNUSED static void netns_end(struct netns *ns)
@@ -106,9 +115,14 @@ PG_UNUSED static int set_sysctl(const char *path, const char *value)
 	return n > 0 ? 0 : -1;
 }
 
+PG_UNUSED static int family_of(const char *host)
+{
+	return strchr(host, ':') ? AF_INET6 : AF_INET;
+}
+
 PG_UNUSED static socklen_t sock_address(struct sockaddr_storage *a, const char *host, uint16_t port)
 {
-	memset(a, 0, sizeof(*a));
+	*a = (struct sockaddr_storage){ 0 };
 	struct sockaddr_in *four = (struct sockaddr_in *)a;
 	struct sockaddr_in6 *six = (struct sockaddr_in6 *)a;
 	if (inet_pton(AF_INET, host, &four->sin_addr) == 1) {
@@ -141,12 +155,12 @@ PG_UNUSED static const char *sock_text(const struct sockaddr_storage *a, char ou
 /* A nonblocking listener, or -1. */
 PG_UNUSED static int listen_at(const char *host, uint16_t port)
 {
-	struct sockaddr_storage a;
+	struct sockaddr_storage a = { 0 };
 	int on = 1;
 	socklen_t len = sock_address(&a, host, port);
-	int fd = socket(a.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int fd = socket(family_of(host), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-	if (a.ss_family == AF_INET6)
+	if (family_of(host) == AF_INET6)
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
 	if (bind(fd, (struct sockaddr *)&a, len) == 0 && listen(fd, 64) == 0)
 		return fd;
@@ -160,13 +174,13 @@ PG_UNUSED static int listen_at(const char *host, uint16_t port)
 PG_UNUSED static int dial_as(const char *from, uint32_t mark, const char *host, uint16_t port,
 			     int wait_ms)
 {
-	struct sockaddr_storage a;
+	struct sockaddr_storage a = { 0 };
 	socklen_t len = sock_address(&a, host, port);
-	int fd = socket(a.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), code = 0;
+	int fd = socket(family_of(host), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), code = 0;
 	if (mark)
 		setsockopt(fd, SOL_SOCKET, SO_MARK, &mark, sizeof(mark));
 	if (from) {
-		struct sockaddr_storage b;
+		struct sockaddr_storage b = { 0 };
 		socklen_t blen = sock_address(&b, from, 0);
 		if (bind(fd, (struct sockaddr *)&b, blen) < 0)
 			perror("bind");
@@ -187,7 +201,7 @@ PG_UNUSED static int dial_as(const char *from, uint32_t mark, const char *host, 
 
 PG_UNUSED static int dial(const char *host, uint16_t port)
 {
-	return dial_as(NULL, 0, host, port, 1000);
+	return dial_as(NULL, 0, host, port, 2000);
 }
 
 /* Accepts from the first of `n` listeners (-1: none) that has a connection within a second: its

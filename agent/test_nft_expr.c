@@ -87,10 +87,11 @@ static struct rule_case cases[] = {
 static void squeeze(char *text)
 {
 	char *to = text;
-	for (const char *from = text; *from; from++) {
-		char c = *from == '\n' ? ' ' : *from;
-		if (c != ' ' || (to > text && to[-1] != ' '))
-			*to++ = c;
+	for (char *from = text; *from; from++) {
+		if (*from == '\n')
+			*from = ' ';
+		if (*from != ' ' || (to > text && to[-1] != ' '))
+			*to++ = *from;
 	}
 	while (to > text && to[-1] == ' ')
 		to--;

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "agent/test_world.h"
+#include "proto/base/mem.h"
 
 static void takes_outside_clients(void **state)
 {
@@ -114,7 +115,7 @@ static void redirected_connections_survive_removal(void **state)
 static void direct_dial_is_refused(void **state)
 {
 	struct world *w = *state;
-	struct sockaddr_storage a;
+	struct sockaddr_storage a = { 0 };
 	socklen_t len = sizeof(a);
 	assert_int_equal(getsockname(w->listeners[AGENT], (struct sockaddr *)&a, &len), 0);
 	uint16_t port = ntohs(((struct sockaddr_in *)&a)->sin_port);
@@ -137,7 +138,7 @@ static void direct_dial_is_told(void **state)
 	close_rules(w);
 	w->rules = open_as(&unowned, "test");
 	pg_rules_listeners(w->rules, w->listeners + AGENT);
-	struct sockaddr_storage a;
+	struct sockaddr_storage a = { 0 };
 	socklen_t len = sizeof(a);
 	assert_int_equal(getsockname(w->listeners[AGENT], (struct sockaddr *)&a, &len), 0);
 	assert_int_equal(RUN("nft", "flush", "ruleset"), 0);
@@ -203,6 +204,31 @@ static void pod_without_ipv6(void **state)
 	assert_int_equal(answers(w, w->ns.pod, "127.0.0.1", 0), AGENT);
 }
 
+static void out_of_memory_is_said(void **state)
+{
+	struct world *w = *state;
+	struct pg_rules_config config = { .owner_tag = "hungry", .force = w->mech };
+	struct pg_rules *rules = NULL;
+	int code = -ENOMEM;
+	for (size_t n = 0; code < 0 && n < 100; n++) {
+		struct pg_err err = { 0 };
+		pg_mem_fail_after(n);
+		code = pg_rules_open(&config, &rules, &err);
+		assert_true(code == 0 || code == -ENOMEM);
+	}
+	pg_mem_fail_after((size_t)-1);
+	assert_int_equal(code, 0);
+	pg_rules_close(rules);
+}
+
+static void pod_without_nat_gets_tproxy(void **state)
+{
+	struct world *w = *state;
+	close_rules(w);
+	w->rules = open_as(&(struct world){ .mech = PG_MECH_AUTO }, "test");
+	assert_string_equal(pg_rules_mechanism(w->rules), "tproxy");
+}
+
 /* What passes through the pod on its way elsewhere is left alone. */
 static void forwarded_connections_are_left_alone(void **state)
 {
@@ -244,6 +270,8 @@ int main(void)
 		BOTH(many_ports),
 		BOTH(pod_without_ipv6),
 		BOTH(forwarded_connections_are_left_alone),
+		BOTH(out_of_memory_is_said),
+		BOTH(pod_without_nat_gets_tproxy),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

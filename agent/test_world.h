@@ -104,7 +104,7 @@ PG_UNUSED static int connect_from(struct world *w, int from, const char *host, u
 				  struct conn *c)
 {
 	enter(from);
-	c->client = dial_as(NULL, mark, host, PORT, 1000);
+	c->client = dial_as(NULL, mark, host, PORT, 2000);
 	enter(w->ns.pod);
 	if (c->client < 0)
 		return NOBODY;
@@ -126,7 +126,7 @@ PG_UNUSED static int answers(struct world *w, int from, const char *host, uint32
 /* The redirected connection knows where it was going and who its client is. */
 PG_UNUSED static void check_ends(struct world *w, const struct conn *c, const char *wanted)
 {
-	struct sockaddr_storage to, peer, client;
+	struct sockaddr_storage to = { 0 }, peer = { 0 }, client = { 0 };
 	socklen_t peer_len = sizeof(peer), client_len = sizeof(client);
 	char a[64], b[64];
 	assert_int_equal(pg_rules_original(w->rules, c->server, &to), 0);

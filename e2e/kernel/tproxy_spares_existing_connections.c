@@ -9,7 +9,7 @@ static const char rules[] =
 
 static int transparent_listener(int on)
 {
-	struct sockaddr_storage a;
+	struct sockaddr_storage a = { 0 };
 	socklen_t len = sock_address(&a, "127.0.0.1", 18080);
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), reuse = 1;
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &reuse, sizeof(reuse));
@@ -23,7 +23,7 @@ int main(void)
 	struct netns ns;
 	struct pair old, taken, later;
 	char where[64];
-	struct sockaddr_storage a;
+	struct sockaddr_storage a = { 0 };
 	socklen_t len = sizeof(a);
 	BELIEVE(netns_make(&ns) == 0);
 	int app = listen_at("0.0.0.0", 8080);
