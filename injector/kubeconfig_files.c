@@ -37,9 +37,11 @@ static const json_t *entries_of(const struct pg_kube_file *file, const char *kin
 	return json_object_get(file->root, key);
 }
 
+/* An entry without a name has the name "", as for kubectl. NULL: not text. */
 static const char *name_of(const json_t *item)
 {
-	return json_string_value(json_object_get(item, "name"));
+	const json_t *name = json_object_get(item, "name");
+	return name && !json_is_null(name) ? json_string_value(name) : "";
 }
 
 static int bad_file(const char *path, struct pg_err *err)
@@ -60,13 +62,13 @@ static int check_entries(const struct pg_kube_file *file, const char *kind, stru
 	char text[300];
 	size_t i;
 	json_t *item;
-	snprintf(text, sizeof(text), "%ss must be a list of entries, each with a name", kind);
+	snprintf(text, sizeof(text), "%ss must be a list of entries whose name is text", kind);
 	if (list && !json_is_array(list) && !json_is_null(list))
 		return refuse(file->path, err, text);
 	json_array_foreach(list, i, item)
 	{
 		const json_t *content = json_object_get(item, kind);
-		if (!name_of(item))
+		if (!json_is_object(item) || !name_of(item))
 			return refuse(file->path, err, text);
 		if (content && !json_is_object(content) && !json_is_null(content)) {
 			snprintf(text, sizeof(text), "%s '%.200s' must be a mapping", kind,

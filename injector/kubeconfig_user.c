@@ -86,9 +86,7 @@ static int fill_basic(const struct pg_kube_entry *e, struct pg_kubeconfig *c, st
 	int rc = pg_kube_text(e, "username", &c->username, err);
 	if (rc == 0)
 		rc = pg_kube_text(e, "password", &c->password, err);
-	/* Only a token in the file or flag counts here, as in client-go: a tokenFile may stand
-	 * beside a username. */
-	if (rc == 0 && c->token && (c->username || c->password))
+	if (rc == 0 && (c->token || c->token_file) && (c->username || c->password))
 		return pg_kube_bad(e, err,
 				   "a token and username/password are both given; keep one");
 	return rc;
