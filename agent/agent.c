@@ -75,6 +75,14 @@ static void on_idle(uv_timer_t *timer)
 	stop(timer->data, "no session for the time of --idle");
 }
 
+/* Neither redirects nor connections are left: nothing of the kernel's needs to be ours. */
+static void rest(void *ctx)
+{
+	struct pg_agent *a = ctx;
+	if (pg_connections_open(a->connections) == 0)
+		pg_redirects_rest(a->redirects);
+}
+
 static void restart_idle(struct pg_agent *a)
 {
 	if (a->session_count == 0)
@@ -93,6 +101,8 @@ static void on_session_ended(void *ctx, struct pg_session *s)
 		}
 	}
 	pg_log(a->log, PG_INFO, "session ended, %zu left", a->session_count);
+	pg_redirects_stop_all(a->redirects, s);
+	rest(a);
 	restart_idle(a);
 }
 
@@ -174,7 +184,7 @@ int pg_agent_new(struct pg_loop *loop, const struct pg_log *log,
 	memcpy(a->identity.laptop_key, config->laptop_key, PG_KEY_BYTES);
 	pg_keys_make(&a->identity.keys);
 	a->redirects = pg_redirects_new(loop, log, config->container);
-	a->connections = pg_connections_new(loop, log);
+	a->connections = pg_connections_new(loop, log, rest, a);
 	int rc = a->redirects && a->connections ? 0 : pg_fail(err, -ENOMEM, "start the agent");
 	if (rc == 0)
 		rc = pg_routes_new(loop, &a->identity, &events, a, &a->routes, err);

@@ -22,17 +22,22 @@ struct connection {
 struct pg_connections {
 	struct pg_loop *loop;
 	const struct pg_log *log;
+	void (*emptied)(void *ctx);
+	void *ctx;
 	struct connection *first;
 	size_t count;
 	uint64_t fallen_back;
 	struct pg_rate refusals;
 };
 
-struct pg_connections *pg_connections_new(struct pg_loop *loop, const struct pg_log *log)
+struct pg_connections *pg_connections_new(struct pg_loop *loop, const struct pg_log *log,
+					  void (*emptied)(void *ctx), void *ctx)
 {
 	struct pg_connections *all = pg_calloc(1, sizeof(*all));
 	if (all)
-		*all = (struct pg_connections){ .loop = loop, .log = log };
+		*all = (struct pg_connections){
+			.loop = loop, .log = log, .emptied = emptied, .ctx = ctx
+		};
 	return all;
 }
 
@@ -53,11 +58,13 @@ static struct connection *add(struct pg_connections *all)
 
 static void drop(struct connection *c)
 {
+	struct pg_connections *all = c->all;
 	*c->link = c->next;
 	if (c->next)
 		c->next->link = c->link;
-	c->all->count--;
 	free(c);
+	if (--all->count == 0)
+		all->emptied(all->ctx);
 }
 
 static void on_bridge_ended(void *ctx, bool refused)

@@ -12,8 +12,9 @@
  * app that the client meant, with all that it has sent. */
 struct pg_connections;
 
-/* NULL: out of memory. `log` is borrowed. */
-struct pg_connections *pg_connections_new(struct pg_loop *loop, const struct pg_log *log);
+/* NULL: out of memory. `log` is borrowed. `emptied` is called whenever the last one has ended. */
+struct pg_connections *pg_connections_new(struct pg_loop *loop, const struct pg_log *log,
+					  void (*emptied)(void *ctx), void *ctx);
 
 /* Resets what is left; frees after the loop's turn. */
 void pg_connections_close(struct pg_connections *all);

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <uv.h>
 
 #include "proto/base/auto.h"
@@ -16,21 +17,29 @@ enum {
 	PAUSE_MS = 100,      /* without descriptors: the loop stays idle meanwhile */
 };
 
-struct pg_redirects {
-	struct pg_loop *loop;
-	const struct pg_log *log;
-	const char *tag;
-	struct pg_rules *rules; /* NULL before the first redirect */
-	struct pg_redirect table[REDIRECTS_MAX];
-	size_t count;
-	uv_poll_t listeners[FAMILIES];
-	int listener_fds[FAMILIES];
-	uv_timer_t renew, pause;
+/* The listeners behind one rule set, and the set itself: both end together, once the loop has let
+ * go of the listeners. */
+struct intake {
+	struct pg_redirects *all;
+	struct pg_rules *rules;
+	uv_poll_t polls[FAMILIES];
+	int fds[FAMILIES];
 	int open_handles;
 	bool closing;
 };
 
-static void listen_again(struct pg_redirects *all);
+struct pg_redirects {
+	struct pg_loop *loop;
+	const struct pg_log *log;
+	const char *tag;
+	struct pg_redirect table[REDIRECTS_MAX];
+	size_t count;
+	struct intake *intake; /* NULL while there is no redirect */
+	uv_timer_t renew, pause;
+	int open_handles;
+};
+
+static void listen_again(struct intake *in);
 
 struct pg_redirects *pg_redirects_new(struct pg_loop *loop, const struct pg_log *log,
 				      const char *tag)
@@ -41,7 +50,6 @@ struct pg_redirects *pg_redirects_new(struct pg_loop *loop, const struct pg_log 
 	all->loop = loop;
 	all->log = log;
 	all->tag = tag;
-	all->listener_fds[0] = all->listener_fds[1] = -1;
 	uv_timer_init(pg_loop_uv(loop), &all->renew);
 	uv_timer_init(pg_loop_uv(loop), &all->pause);
 	all->renew.data = all->pause.data = all;
@@ -58,15 +66,15 @@ static const struct pg_redirect *find_port(const struct pg_redirects *all, uint1
 }
 
 /* One accepted socket: to its redirect's owner, or reset when it came here by no rule. */
-static void deliver(struct pg_redirects *all, int fd, const struct sockaddr_storage *peer)
+static void deliver(struct intake *in, int fd, const struct sockaddr_storage *peer)
 {
 	struct sockaddr_storage local = { 0 };
 	uint8_t bytes[16];
 	uint16_t port = 0;
 	const struct pg_redirect *rd = NULL;
-	if (pg_sock_prepare(fd) == 0 && pg_rules_original(all->rules, fd, &local) == 0 &&
+	if (pg_sock_prepare(fd) == 0 && pg_rules_original(in->rules, fd, &local) == 0 &&
 	    pg_addr_bytes(&local, bytes, &port) > 0)
-		rd = find_port(all, port);
+		rd = find_port(in->all, port);
 	if (!rd) {
 		pg_sock_close_reset(fd);
 		return;
@@ -76,75 +84,120 @@ static void deliver(struct pg_redirects *all, int fd, const struct sockaddr_stor
 
 static void on_pause_over(uv_timer_t *timer)
 {
-	listen_again(timer->data);
+	struct pg_redirects *all = timer->data;
+	if (all->intake)
+		listen_again(all->intake);
 }
 
 /* No descriptor or memory for one more: the queue waits in the kernel, the loop goes on. */
-static void pause_listeners(struct pg_redirects *all, int code)
+static void pause_listeners(struct intake *in, int code)
 {
-	pg_log(all->log, PG_WARN, "cannot accept: %s; trying again", uv_strerror(code));
+	pg_log(in->all->log, PG_WARN, "cannot accept: %s; trying again", strerror(-code));
 	for (int i = 0; i < FAMILIES; i++)
-		if (all->listener_fds[i] >= 0)
-			uv_poll_stop(&all->listeners[i]);
-	uv_timer_start(&all->pause, on_pause_over, PAUSE_MS, 0);
+		if (in->fds[i] >= 0)
+			uv_poll_stop(&in->polls[i]);
+	uv_timer_start(&in->all->pause, on_pause_over, PAUSE_MS, 0);
 }
 
 static void on_listener(uv_poll_t *poll, int status, int events)
 {
-	struct pg_redirects *all = poll->data;
-	int listener = all->listener_fds[poll == &all->listeners[1]];
+	struct intake *in = poll->data;
+	int listener = in->fds[poll == &in->polls[1]];
 	(void)status;
 	(void)events;
-	for (int i = 0; i < ACCEPTS_A_TURN && !all->closing; i++) {
+	for (int i = 0; i < ACCEPTS_A_TURN && !in->closing; i++) {
 		struct sockaddr_storage peer = { 0 };
 		socklen_t len = sizeof(peer);
 		int fd = accept4(listener, (struct sockaddr *)&peer, &len,
 				 SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (fd >= 0) {
-			deliver(all, fd, &peer);
+			deliver(in, fd, &peer);
 			continue;
 		}
 		if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)
-			pause_listeners(all, -errno);
+			pause_listeners(in, -errno);
 		if (errno != ECONNABORTED && errno != EINTR)
 			return;
 	}
 }
 
-static void listen_again(struct pg_redirects *all)
+static void listen_again(struct intake *in)
 {
 	for (int i = 0; i < FAMILIES; i++)
-		if (all->listener_fds[i] >= 0)
-			uv_poll_start(&all->listeners[i], UV_READABLE, on_listener);
+		if (in->fds[i] >= 0)
+			uv_poll_start(&in->polls[i], UV_READABLE, on_listener);
 }
 
 static void on_renew(uv_timer_t *timer)
 {
 	struct pg_redirects *all = timer->data;
 	struct pg_err err = { 0 };
-	if (all->count > 0 && pg_rules_renew(all->rules, &err) < 0)
+	if (all->count > 0 && pg_rules_renew(all->intake->rules, &err) < 0)
 		pg_log(all->log, PG_ERROR, "cannot renew the lease of the rules: %s", err.what);
 }
 
-static int open_rules(struct pg_redirects *all, struct pg_err *err)
+static void on_intake_closed(uv_handle_t *handle)
+{
+	struct intake *in = handle->data;
+	if (--in->open_handles > 0)
+		return;
+	pg_rules_close(in->rules);
+	free(in);
+}
+
+/* Ends the intake after the loop's turn; the rules go at once. */
+static void close_intake(struct pg_redirects *all)
+{
+	struct intake *in = pg_take_ptr(&all->intake);
+	uv_timer_stop(&all->renew);
+	uv_timer_stop(&all->pause);
+	in->closing = true;
+	in->open_handles++;
+	for (int i = 0; i < FAMILIES; i++)
+		if (in->fds[i] >= 0)
+			uv_close((uv_handle_t *)&in->polls[i], on_intake_closed);
+	if (--in->open_handles == 0) {
+		pg_rules_close(in->rules);
+		free(in);
+	}
+}
+
+static int watch_listeners(struct intake *in, struct pg_err *err)
+{
+	int fds[FAMILIES];
+	pg_rules_listeners(in->rules, fds);
+	for (int i = 0; i < FAMILIES; i++) {
+		if (fds[i] < 0)
+			continue;
+		int rc = uv_poll_init(pg_loop_uv(in->all->loop), &in->polls[i], fds[i]);
+		if (rc < 0)
+			return pg_fail(err, rc, "watch a listener");
+		in->fds[i] = fds[i];
+		in->polls[i].data = in;
+		in->open_handles++;
+	}
+	listen_again(in);
+	return 0;
+}
+
+static int open_intake(struct pg_redirects *all, struct pg_err *err)
 {
 	struct pg_rules_config config = { .owner_tag = all->tag };
-	int rc = pg_rules_open(&config, &all->rules, err);
-	if (rc < 0)
+	struct intake *in = pg_calloc(1, sizeof(*in));
+	if (!in)
+		return pg_fail(err, -ENOMEM, "listen for redirected connections");
+	*in = (struct intake){ .all = all, .fds = { -1, -1 } };
+	int rc = pg_rules_open(&config, &in->rules, err);
+	if (rc < 0) {
+		free(in);
 		return rc;
-	pg_rules_listeners(all->rules, all->listener_fds);
-	for (int i = 0; i < FAMILIES; i++) {
-		if (all->listener_fds[i] < 0)
-			continue;
-		rc = uv_poll_init(pg_loop_uv(all->loop), &all->listeners[i], all->listener_fds[i]);
-		if (rc < 0) {
-			all->listener_fds[i] = -1;
-			return pg_fail(err, rc, "watch a listener");
-		}
-		all->listeners[i].data = all;
-		all->open_handles++;
 	}
-	listen_again(all);
+	all->intake = in;
+	rc = watch_listeners(in, err);
+	if (rc < 0) {
+		close_intake(all);
+		return rc;
+	}
 	uv_timer_start(&all->renew, on_renew, PG_LEASE_RENEW_MS, PG_LEASE_RENEW_MS);
 	return 0;
 }
@@ -155,15 +208,16 @@ int pg_redirects_start(struct pg_redirects *all, uint32_t id, const struct pg_ru
 {
 	if (all->count == REDIRECTS_MAX)
 		return pg_fail(err, -ENOSPC, "this agent has %d redirects already.", REDIRECTS_MAX);
-	int rc = all->rules ? 0 : open_rules(all, err);
-	if (rc == 0)
-		rc = pg_rules_add(all->rules, rule, claim_out, err);
+	int rc = all->intake ? 0 : open_intake(all, err);
+	if (rc < 0)
+		return rc;
+	rc = pg_rules_add(all->intake->rules, rule, claim_out, err);
 	if (rc < 0)
 		return rc;
 	all->table[all->count++] =
 		(struct pg_redirect){ .id = id, .port = rule->port, .owner = owner, .ctx = ctx };
 	pg_log(all->log, PG_INFO, "redirect of port %u by %s: started (%s)", rule->port,
-	       rule->holder, pg_rules_mechanism(all->rules));
+	       rule->holder, pg_rules_mechanism(all->intake->rules));
 	return 0;
 }
 
@@ -171,7 +225,7 @@ static void remove_at(struct pg_redirects *all, size_t i)
 {
 	struct pg_err err = { 0 };
 	uint16_t port = all->table[i].port;
-	if (pg_rules_remove(all->rules, port, &err) < 0)
+	if (pg_rules_remove(all->intake->rules, port, &err) < 0)
 		pg_log(all->log, PG_ERROR, "redirect of port %u: %s", port, err.what);
 	else
 		pg_log(all->log, PG_INFO, "redirect of port %u: stopped", port);
@@ -203,25 +257,26 @@ size_t pg_redirects_count(const struct pg_redirects *all)
 
 const char *pg_redirects_mechanism(const struct pg_redirects *all)
 {
-	return all->rules ? pg_rules_mechanism(all->rules) : "";
+	return all->intake ? pg_rules_mechanism(all->intake->rules) : "";
+}
+
+void pg_redirects_rest(struct pg_redirects *all)
+{
+	if (all->intake && all->count == 0)
+		close_intake(all);
 }
 
 static void on_closed(uv_handle_t *handle)
 {
 	struct pg_redirects *all = handle->data;
-	if (--all->open_handles > 0)
-		return;
-	pg_rules_close(all->rules);
-	free(all);
+	if (--all->open_handles == 0)
+		free(all);
 }
 
 void pg_redirects_close(struct pg_redirects *all)
 {
 	pg_redirects_stop_all(all, NULL);
-	all->closing = true;
-	for (int i = 0; i < FAMILIES; i++)
-		if (all->listener_fds[i] >= 0)
-			uv_close((uv_handle_t *)&all->listeners[i], on_closed);
+	pg_redirects_rest(all);
 	uv_close((uv_handle_t *)&all->renew, on_closed);
 	uv_close((uv_handle_t *)&all->pause, on_closed);
 }

@@ -47,6 +47,11 @@ int pg_redirects_stop(struct pg_redirects *all, uint32_t id, void *ctx, struct p
 /* Stops every redirect of `ctx`, or all when it is NULL. */
 void pg_redirects_stop_all(struct pg_redirects *all, const void *ctx);
 
+/* Without redirects: closes the rule set and its listeners, so that nothing of ours is left. Not
+ * while connections live that came through it: under NAT they need its anchor. Harmless at any
+ * other time. */
+void pg_redirects_rest(struct pg_redirects *all);
+
 /* Those that stand. */
 size_t pg_redirects_count(const struct pg_redirects *all);
 

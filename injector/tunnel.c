@@ -7,7 +7,7 @@
 #include "injector/agent_api.h"
 #include "proto/base/mem.h"
 
-enum { ANSWER_MS = 15000, STREAMS_MAX = 16384, GOODBYE_MS = 300 };
+enum { ANSWER_MS = 15000, STREAMS_MAX = 16384, GOODBYE_MS = 10 };
 
 struct pg_tunnel {
 	struct pg_tunnel_config config;

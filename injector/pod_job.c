@@ -1,0 +1,71 @@
+#include "injector/pod_job.h"
+
+#include <errno.h>
+
+#include "injector/keys.h"
+#include "injector/kube_platform.h"
+#include "injector/state_dir.h"
+
+const char *const pg_pull_policies[] = { "Always", "IfNotPresent", "Never", NULL };
+const char *const pg_transports[] = { "auto", "spdy", "tunnel", "websocket", NULL };
+const char *const pg_profiles[] = { "auto", "redirect", "forward", "inspect", NULL };
+
+static int load_keys(struct pg_keys *out, struct pg_err *err)
+{
+	if (pg_auth_init() < 0)
+		return pg_fail(err, -EIO, "this machine has no randomness.");
+	pg_auto_free char *dir = pg_state_dir(err);
+	return dir ? pg_keys_load(dir, out, err) : err->code;
+}
+
+/* Which pod it became, for people: nothing when the person named it. */
+static void say_which(struct pg_app *app, const char *target, const struct pg_pod *pod)
+{
+	if (pod->container_is_default)
+		pg_output_info(&app->out, "Defaulted container \"%s\" out of: %s", pod->container,
+			       pod->container_list);
+	if (pod->others > 0)
+		pg_output_info(&app->out, "pod '%s' of %s; %zu more matched", pod->name,
+			       target ? target : "the selector", pod->others);
+}
+
+int pg_pod_job_begin(struct pg_app *app, const struct pg_pod_values *values, const char *target,
+		     enum pg_profile least, struct pg_pod_job *out, struct pg_err *err)
+{
+	*out = (struct pg_pod_job){ .app = app };
+	int rc = load_keys(&out->keys, err);
+	if (rc < 0)
+		return rc;
+	struct pg_kube_options options = { .transport = pg_transports[values->transport] };
+	out->platform = pg_kubernetes_new(app->loop, &app->kube, &options, &app->out.log, err);
+	if (!out->platform)
+		return err->code;
+	pg_app_show_waits(app, out->platform);
+	struct pg_target_spec target_spec = { .target = target,
+					      .selector = values->selector,
+					      .container = values->container,
+					      .wait_ms = values->pod_wait_ms };
+	rc = out->platform->ops->resolve(out->platform, &target_spec, &out->pod, err);
+	if (rc < 0) {
+		pg_pod_job_end(out);
+		return rc;
+	}
+	say_which(app, target, &out->pod);
+	out->spec = (struct pg_graft_spec){ .profile = least,
+					    .image = values->image,
+					    .pull_policy = pg_pull_policies[values->pull_policy],
+					    .idle_ms = values->idle_ms,
+					    .memory_bytes = values->memory_bytes,
+					    .keys = &out->keys };
+	if (values->profile > 0)
+		pg_profile_parse(pg_profiles[values->profile], &out->spec.profile);
+	return 0;
+}
+
+void pg_pod_job_end(struct pg_pod_job *job)
+{
+	pg_app_show_waits(job->app, NULL);
+	if (job->platform)
+		job->platform->ops->close(job->platform);
+	job->platform = NULL;
+}
