@@ -115,6 +115,7 @@ static int parse_and_run(struct pg_app *app, struct pg_global_values *global, in
 	uint64_t values[PG_CLI_VALUES_MAX / sizeof(uint64_t)] = { 0 };
 	struct pg_opt_set sets[] = { { "", pg_general_opts, global },
 				     { "", pg_kube_opts, global },
+				     { "", none, values },
 				     { "", none, values } };
 	struct pg_operands ops = { .count = 0 };
 	int rc = pg_opts_init(sets, 2, err);
@@ -128,14 +129,17 @@ static int parse_and_run(struct pg_app *app, struct pg_global_values *global, in
 	if (!c)
 		return unknown_command(app->program, ops.items[0], err);
 	assert(c->values_size <= sizeof(values));
-	sets[2].opts = c->opts ? c->opts : none;
+	if (c->opts)
+		sets[2].opts = c->opts;
+	if (c->needs_pod)
+		sets[3].opts = pg_pod_opts;
 	if (c->takes_raw) {
 		ops.items++;
 		ops.count--;
 	} else {
-		rc = pg_opts_init(&sets[2], 1, err);
+		rc = pg_opts_init(&sets[2], 2, err);
 		if (rc == 0)
-			rc = pg_opts_parse(sets, 3, ops.count - 1, ops.items + 1, false, &ops, err);
+			rc = pg_opts_parse(sets, 4, ops.count - 1, ops.items + 1, false, &ops, err);
 	}
 	if (rc == 0)
 		pg_global_apply(global, app);

@@ -29,9 +29,10 @@ struct pg_command {
 	const char *examples;      /* lines; "%" stands for the program's name; or NULL */
 	const struct pg_opt *opts; /* its own, ended by a row without a name; or NULL */
 	size_t values_size;        /* of the struct that `opts` fills; at most PG_CLI_VALUES_MAX */
-	const char *const *words;  /* what its first operand may be, NULL-terminated; or NULL */
-	int least, most;           /* operands; most < 0: any number */
-	bool takes_command;        /* "-- COMMAND" is allowed */
+	bool needs_pod; /* has pg_pod_opts too; its values begin with a struct pg_pod_values */
+	const char *const *words; /* what its first operand may be, NULL-terminated; or NULL */
+	int least, most;          /* operands; most < 0: any number */
+	bool takes_command;       /* "-- COMMAND" is allowed */
 	bool takes_raw;     /* everything after its name is an operand: no option is looked at */
 	bool needs_cluster; /* kubectl's flags mean something to it */
 	/* The exit status, or a negative errno with *err set. `values` is what `opts` fills. */
@@ -49,6 +50,9 @@ const struct pg_command *pg_command_find(const char *name);
 
 /* The options that every command has, and kubectl's. */
 extern const struct pg_opt pg_general_opts[], pg_kube_opts[];
+
+/* The options of every command that works on a pod: pod_opts.c. */
+extern const struct pg_opt pg_pod_opts[];
 
 /* Runs the command that argv names. The process's exit code. */
 int pg_cli_main(int argc, char **argv);

@@ -147,6 +147,7 @@ int pg_cli_complete(char **words, int count, struct pg_buf *out)
 	struct pg_global_values global = { .help = false };
 	struct pg_opt_set sets[] = { { "", pg_general_opts, &global },
 				     { "", pg_kube_opts, &global },
+				     { "", NULL, values },
 				     { "", NULL, values } };
 	struct pg_operands ops = { .count = 0 };
 	int before = count > 0 ? count - 1 : 0, mask = MAY_BE_FILES, rc = 0;
@@ -160,10 +161,10 @@ int pg_cli_complete(char **words, int count, struct pg_buf *out)
 		/* A line that is not finished may be wrong so far: what could be read counts. */
 		(void)pg_opts_parse(sets, 2, before, words, true, &ops, NULL);
 		a.command = ops.count > 0 ? pg_command_find(ops.items[0]) : NULL;
-		if (a.command && a.command->opts) {
-			sets[2].opts = a.command->opts;
-			a.set_count = 3;
-		}
+		if (a.command && a.command->opts)
+			sets[a.set_count++].opts = a.command->opts;
+		if (a.command && a.command->needs_pod)
+			sets[a.set_count++].opts = pg_pod_opts;
 		if (a.command)
 			(void)pg_opts_parse(sets, a.set_count, ops.count - 1, ops.items + 1, false,
 					    &ops, NULL);

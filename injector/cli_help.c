@@ -41,6 +41,8 @@ static int command_help(const char *program, const struct pg_command *c, struct 
 		rc = add_examples(program, c->examples, out);
 	if (rc == 0 && c->opts)
 		rc = add_set("Options", c->opts, out);
+	if (rc == 0 && c->needs_pod)
+		rc = add_set("Options of commands on a pod", pg_pod_opts, out);
 	if (rc == 0)
 		rc = add_set("General options", pg_general_opts, out);
 	if (rc == 0 && c->needs_cluster)

@@ -1,19 +1,8 @@
-#include <stddef.h>
-
 #include "injector/agent_api.h"
 #include "injector/commands.h"
 #include "injector/pod_job.h"
 
 /* inject: only graft the agent. token: prove ourselves to it, for curl. */
-
-struct values {
-	struct pg_pod_values pod;
-};
-
-static const struct pg_opt options[] = {
-	PG_POD_OPTS(struct values, pod),
-	{ .name = NULL },
-};
 
 static int inject(struct pg_pod_job *job, struct pg_err *err)
 {
@@ -47,12 +36,12 @@ static int token(struct pg_pod_job *job, struct pg_err *err)
 	return 0;
 }
 
-static int run(struct pg_app *app, const struct values *v, const struct pg_operands *ops,
+static int run(struct pg_app *app, const struct pg_pod_values *v, const struct pg_operands *ops,
 	       int (*work)(struct pg_pod_job *job, struct pg_err *err), struct pg_err *err)
 {
 	struct pg_pod_job job;
 	const char *target = ops->count > 0 ? ops->items[0] : NULL;
-	int rc = pg_pod_job_begin(app, &v->pod, target, PG_PROFILE_REDIRECT, &job, err);
+	int rc = pg_pod_job_begin(app, v, target, PG_PROFILE_REDIRECT, &job, err);
 	if (rc < 0)
 		return rc;
 	rc = work(&job, err);
@@ -80,11 +69,11 @@ const struct pg_command pg_cmd_inject = {
 	.details = "Grafts the agent, or finds the one that runs, and prints the name of its "
 		   "container "
 		   "and the port of its control API on the pod's loopback.",
-	.examples = "  % inject web-0\n",
-	.opts = options,
-	.values_size = sizeof(struct values),
+	.examples = "% inject web-0\n",
+	.values_size = sizeof(struct pg_pod_values),
 	.least = 0,
 	.most = 1,
+	.needs_pod = true,
 	.needs_cluster = true,
 	.run = run_inject,
 };
@@ -93,14 +82,14 @@ const struct pg_command pg_cmd_token = {
 	.name = "token",
 	.operands = "TARGET",
 	.summary = "Print a header that the agent's control API lets in",
-	.details = "The header is good for one request within ten seconds, to this agent only.",
-	.examples = "  kubectl port-forward web-0 4000:PORT &      # PORT as '% inject web-0' "
-		    "prints it\n"
-		    "  curl -H \"$(% token web-0)\" http://127.0.0.1:4000/v1/processes\n",
-	.opts = options,
-	.values_size = sizeof(struct values),
+	.details = "The header is good for one request within ten seconds, to this agent only, "
+		   "through any port-forward to the port that inject prints.",
+	.examples = "kubectl port-forward web-0 4000:PORT &\n"
+		    "curl -H \"$(% token web-0)\" http://127.0.0.1:4000/v1/processes\n",
+	.values_size = sizeof(struct pg_pod_values),
 	.least = 0,
 	.most = 1,
+	.needs_pod = true,
 	.needs_cluster = true,
 	.run = run_token,
 };

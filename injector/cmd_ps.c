@@ -1,21 +1,10 @@
 #include <errno.h>
 #include <jansson.h>
-#include <stddef.h>
-
 #include "injector/agent_api.h"
 #include "injector/commands.h"
 #include "injector/pod_job.h"
 
 /* ps: what runs and listens in the pod, as the agent's /v1/processes tells it. */
-
-struct values {
-	struct pg_pod_values pod;
-};
-
-static const struct pg_opt options[] = {
-	PG_POD_OPTS(struct values, pod),
-	{ .name = NULL },
-};
 
 /* A member that an agent sent: text goes through pg_sanitize() before it reaches a terminal. */
 static void text_of(json_t *object, const char *name, char *out, size_t room)
@@ -118,10 +107,10 @@ static int show(struct pg_pod_job *job, struct pg_err *err)
 
 static int run(struct pg_app *app, void *values, const struct pg_operands *ops, struct pg_err *err)
 {
-	const struct values *v = values;
+	const struct pg_pod_values *v = values;
 	struct pg_pod_job job;
 	const char *target = ops->count > 0 ? ops->items[0] : NULL;
-	int rc = pg_pod_job_begin(app, &v->pod, target, PG_PROFILE_INSPECT, &job, err);
+	int rc = pg_pod_job_begin(app, v, target, PG_PROFILE_INSPECT, &job, err);
 	if (rc < 0)
 		return rc;
 	rc = show(&job, err);
@@ -135,11 +124,11 @@ const struct pg_command pg_cmd_ps = {
 	.summary = "Show what runs and listens in a pod",
 	.details = "Lists the processes of the chosen container, and every listening socket of the "
 		   "pod.",
-	.examples = "  % ps web-0\n  % ps deploy/web -c app --output json\n",
-	.opts = options,
-	.values_size = sizeof(struct values),
+	.examples = "% ps web-0\n% ps deploy/web -c app --output json\n",
+	.values_size = sizeof(struct pg_pod_values),
 	.least = 0,
 	.most = 1,
+	.needs_pod = true,
 	.needs_cluster = true,
 	.run = run,
 };

@@ -21,7 +21,7 @@ enum {
 };
 
 struct values {
-	struct pg_pod_values pod;
+	struct pg_pod_values pod; /* first: pg_pod_opts fills it */
 	const char *local_address;
 	bool no_local;
 };
@@ -38,7 +38,6 @@ static const struct pg_opt options[] = {
 	  .kind = PG_OPT_FLAG,
 	  .help = "Leave connections from inside the pod alone, kubectl port-forward's among them.",
 	  .at = offsetof(struct values, no_local) },
-	PG_POD_OPTS(struct values, pod),
 	{ .name = NULL },
 };
 
@@ -426,14 +425,15 @@ const struct pg_command pg_cmd_redirect = {
 		   "port is the Service's. With -- COMMAND that program runs while the redirect is "
 		   "up, "
 		   "and its exit status is podgraft's.",
-	.examples = "  % redirect web-0 8080\n"
-		    "  % redirect deploy/web 8080:3000 9090\n"
-		    "  % redirect svc/web http:3000 -- npm start\n",
+	.examples = "% redirect web-0 8080\n"
+		    "% redirect deploy/web 8080:3000 9090\n"
+		    "% redirect svc/web http:3000 -- npm start\n",
 	.opts = options,
 	.values_size = sizeof(struct values),
 	.least = 0,
 	.most = -1,
 	.takes_command = true,
+	.needs_pod = true,
 	.needs_cluster = true,
 	.run = run,
 };

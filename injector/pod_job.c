@@ -6,10 +6,6 @@
 #include "injector/kube_platform.h"
 #include "injector/state_dir.h"
 
-const char *const pg_pull_policies[] = { "Always", "IfNotPresent", "Never", NULL };
-const char *const pg_transports[] = { "auto", "spdy", "tunnel", "websocket", NULL };
-const char *const pg_profiles[] = { "auto", "redirect", "forward", "inspect", NULL };
-
 static int load_keys(struct pg_keys *out, struct pg_err *err)
 {
 	if (pg_auth_init() < 0)

@@ -146,7 +146,8 @@ static void names_are_unique(void **state)
 	static const struct pg_opt none[] = { { .name = NULL } };
 	for (const struct pg_command *const *c = pg_commands; *c; c++) {
 		const struct pg_opt *sets[] = { pg_general_opts, pg_kube_opts,
-						(*c)->opts ? (*c)->opts : none };
+						(*c)->opts ? (*c)->opts : none,
+						(*c)->needs_pod ? pg_pod_opts : none };
 		const struct pg_opt *seen[128];
 		size_t n = 0;
 		for (size_t s = 0; s < PG_LEN(sets); s++) {

@@ -102,6 +102,12 @@ static void general_options(void **state)
 	compare(".Sh GENERAL OPTIONS", pg_general_opts);
 }
 
+static void options_of_commands_on_a_pod(void **state)
+{
+	(void)state;
+	compare(".Sh OPTIONS OF COMMANDS ON A POD", pg_pod_opts);
+}
+
 static void options_of_kubectl(void **state)
 {
 	(void)state;
@@ -113,6 +119,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_command_and_option_is_there),
 		cmocka_unit_test(general_options),
+		cmocka_unit_test(options_of_commands_on_a_pod),
 		cmocka_unit_test(options_of_kubectl),
 	};
 	return cmocka_run_group_tests(tests, read_page, free_page);
