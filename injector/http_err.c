@@ -10,10 +10,12 @@ static int fail_connect(const struct pg_http_xfer *x, struct pg_err *err)
 	long os_errno = 0;
 	curl_easy_getinfo(x->easy, CURLINFO_OS_ERRNO, &os_errno);
 	int code = os_errno > 0 ? -(int)os_errno : -EHOSTUNREACH;
-	if (x->proxy[0] != '\0')
+	if (x->proxy[0] != '\0') {
 		pg_fail(err, code, "connect to %s through the proxy %s", x->origin, x->proxy);
-	else
-		pg_fail(err, code, "connect to %s", x->origin);
+		return pg_hint(err, PG_CLUSTER,
+			       "check the proxy: proxy-url of the kubeconfig, or HTTPS_PROXY");
+	}
+	pg_fail(err, code, "connect to %s", x->origin);
 	if (code == -ECONNREFUSED)
 		return pg_hint(
 			err, PG_CLUSTER,
@@ -22,19 +24,27 @@ static int fail_connect(const struct pg_http_xfer *x, struct pg_err *err)
 	return pg_hint(err, PG_CLUSTER, "is the server address right, and its network reachable?");
 }
 
+static const char *hint_verify(const struct pg_http_xfer *x)
+{
+	if (strstr(x->said, "subject name"))
+		return "the certificate is for another name: check the server address, or name it "
+		       "with --tls-server-name";
+	if (strstr(x->said, "expired") || strstr(x->said, "not yet valid"))
+		return "check this machine's clock; else the server's certificate has to be "
+		       "renewed";
+	if (!x->has_ca)
+		return "no authority that this system knows has signed it: the kubeconfig needs "
+		       "the "
+		       "cluster's certificate-authority";
+	return "the kubeconfig's certificate-authority is not the one that signed the server's "
+	       "certificate: is the kubeconfig of this cluster and current?";
+}
+
 static int fail_verify(const struct pg_http_xfer *x, struct pg_err *err)
 {
-	long verdict = 0;
-	curl_easy_getinfo(x->easy, CURLINFO_SSL_VERIFYRESULT, &verdict);
 	pg_fail(err, -EKEYREJECTED, "do not trust %s: %s.", x->origin,
 		x->said[0] != '\0' ? x->said : "its certificate is not valid");
-	if (verdict == 0)
-		return pg_hint(err, PG_CLUSTER,
-			       "the certificate is for another name: check the server address, or "
-			       "name it with --tls-server-name");
-	return pg_hint(err, PG_CLUSTER,
-		       "the kubeconfig's certificate-authority is not the one that signed the "
-		       "server's certificate: is the kubeconfig of this cluster and current?");
+	return pg_hint(err, PG_CLUSTER, "%s", hint_verify(x));
 }
 
 static int fail_timeout(const struct pg_http_xfer *x, struct pg_err *err)

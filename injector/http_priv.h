@@ -23,7 +23,8 @@ struct pg_http_xfer {
 	struct curl_slist *connect_to;
 	char *url;        /* with path and query; owned */
 	char origin[288]; /* "https://host:port", for messages */
-	char proxy[272];  /* the configured proxy without its password, or ""; for messages */
+	char proxy[272];  /* the proxy without its password, or ""; for messages */
+	bool has_ca;      /* one of the peer's own, else the system's */
 	CURLcode setup;   /* the first option that could not be set */
 	CURLcode result;  /* valid once `done` */
 	bool started, done;

@@ -1,11 +1,11 @@
-#include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "injector/http_priv.h"
+#include "injector/http_proxy.h"
 #include "proto/base/mem.h"
 
 /* A transfer's options: where to, through what, as whom. */
@@ -94,18 +94,6 @@ static void add_header(struct pg_http_xfer *x, const char *line)
 		x->setup = CURLE_OUT_OF_MEMORY;
 }
 
-/* Names that the environment's proxy never sees, as in every client of Kubernetes. */
-static bool is_loopback(const char *host)
-{
-	struct in_addr v4;
-	struct in6_addr v6;
-	if (strcasecmp(host, "localhost") == 0)
-		return true;
-	if (inet_pton(AF_INET, host, &v4) == 1)
-		return strncmp(host, "127.", 4) == 0;
-	return inet_pton(AF_INET6, host, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
-}
-
 /* The proxy for messages: without the user and password that its URL may hold. */
 static void name_proxy(struct pg_http_xfer *x, const char *proxy)
 {
@@ -117,19 +105,17 @@ static void name_proxy(struct pg_http_xfer *x, const char *proxy)
 static int set_proxy(struct pg_http_xfer *x, const struct pg_http_peer *peer,
 		     const struct pg_http_url *url)
 {
-	if (!peer->proxy_url) {
-		if (is_loopback(url->host))
-			pg_http_set_ptr(x, CURLOPT_PROXY, "");
-		return 0; /* libcurl reads HTTPS_PROXY, NO_PROXY and their kin */
-	}
+	const char *asked = peer->proxy_url;
+	if (!asked)
+		asked = pg_http_env_proxy(url->tls, url->host, url->port, getenv);
 	/* kubectl lets a SOCKS proxy resolve the name; libcurl calls that socks5h. */
 	static const char socks[] = "socks5://";
-	bool by_name = strncmp(peer->proxy_url, socks, sizeof(socks) - 1) == 0;
-	const char *rest = peer->proxy_url + (by_name ? sizeof(socks) - 1 : 0);
+	bool by_name = strncmp(asked, socks, sizeof(socks) - 1) == 0;
+	const char *rest = asked + (by_name ? sizeof(socks) - 1 : 0);
 	pg_auto_free char *proxy = pg_asprintf("%s%s", by_name ? "socks5h://" : "", rest);
 	if (!proxy)
 		return -ENOMEM;
-	name_proxy(x, peer->proxy_url);
+	name_proxy(x, asked);
 	pg_http_set_ptr(x, CURLOPT_PROXY, proxy);
 	pg_http_set_ptr(x, CURLOPT_NOPROXY, "");
 	return 0;
@@ -144,6 +130,7 @@ static void set_tls(struct pg_http_xfer *x, const struct pg_http_peer *peer)
 		pg_http_set_long(x, CURLOPT_PROXY_SSL_VERIFYPEER, 0);
 		pg_http_set_long(x, CURLOPT_PROXY_SSL_VERIFYHOST, 0);
 	} else if (peer->ca_pem) {
+		x->has_ca = true;
 		/* This CA and no other, of the proxy too: as kubectl does it. */
 		pg_http_set_ptr(x, CURLOPT_CAPATH, NULL);
 		pg_http_set_ptr(x, CURLOPT_PROXY_CAPATH, NULL);
