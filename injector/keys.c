@@ -60,7 +60,8 @@ static int read_key(const char *dir, struct pg_keys *out, struct pg_err *err)
 	if (rc == 0)
 		return 0;
 	pg_fail(err, rc, "%s/key holds no key of podgraft", dir);
-	return pg_hint(err, PG_LOCAL, "move it away: a new one is made, and pods are grafted anew");
+	pg_hint(err, PG_LOCAL, "move it away: a new one is made, and pods are grafted anew");
+	return rc;
 }
 
 int pg_keys_load(const char *dir, struct pg_keys *out, struct pg_err *err)

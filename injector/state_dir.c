@@ -10,7 +10,7 @@
 
 #include "proto/base/mem.h"
 
-enum { LOCK_TRIES = 50, LOCK_PAUSE_MS = 20 };
+enum { LOCK_TRIES = 400, LOCK_PAUSE_MS = 5 };
 
 /* mkdir -p, each new folder for its owner only (XDG Base Directory Specification). */
 static int make_folders(char *path)
@@ -103,7 +103,8 @@ int pg_state_write(const char *dir, const char *name, const void *bytes, size_t 
 		return 0;
 	unlink(temp);
 	pg_fail(err, rc, "write %s", path);
-	return pg_hint(err, PG_LOCAL, "is the disk full, or the folder not yours?");
+	pg_hint(err, PG_LOCAL, "is the disk full, or the folder not yours?");
+	return rc;
 }
 
 /* Reads up to `max` bytes; one more tells that there are too many. */
@@ -140,10 +141,11 @@ static int check_private(int fd, const char *path, struct pg_err *err)
 		return 0;
 	pg_fail(err, -EPERM, "%s is open to others (mode %03o, owner %u).", path,
 		(unsigned)(st.st_mode & 0777), (unsigned)st.st_uid);
-	return pg_hint(err, PG_LOCAL,
-		       "chmod 600 %s; if others may have read it, delete it "
-		       "instead: a new one is made",
-		       path);
+	pg_hint(err, PG_LOCAL,
+		"chmod 600 %s; if others may have read it, delete it "
+		"instead: a new one is made",
+		path);
+	return -EPERM;
 }
 
 int pg_state_read(const char *dir, const char *name, size_t max, char **out, size_t *n,
@@ -154,12 +156,15 @@ int pg_state_read(const char *dir, const char *name, size_t max, char **out, siz
 		return pg_fail(err, -ENOMEM, "read %s", name);
 	pg_auto_close int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	int rc = fd < 0 ? -errno : 0;
-	if (rc == 0 && check_private(fd, path, err) < 0)
-		return err ? err->code : -EPERM;
-	if (rc == 0)
+	if (rc == 0) {
+		rc = check_private(fd, path, err);
+		if (rc < 0)
+			return rc;
 		rc = read_all(fd, max, out, n);
+	}
 	if (rc == 0)
 		return 0;
 	pg_fail(err, rc, "read %s", path);
-	return pg_hint(err, PG_LOCAL, "the file must be yours and readable");
+	pg_hint(err, PG_LOCAL, "the file must be yours and readable");
+	return rc;
 }

@@ -8,7 +8,7 @@
  * The path is the caller's. NULL with *err set (PG_LOCAL). */
 char *pg_state_dir(struct pg_err *err);
 
-/* One process at a time changes the folder's files: waits at most a second for the others.
+/* One process at a time changes the folder's files: waits at most two seconds for others.
  * Returns a descriptor to close, or -EBUSY or another negative errno. */
 int pg_state_lock(const char *dir, struct pg_err *err);
 
