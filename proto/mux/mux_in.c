@@ -89,9 +89,8 @@ static int on_open(struct pg_mux *m)
 	pg_sched_join(&m->all, &s->in_all);
 	enum pg_reset no =
 		m->config.ops->opened(m->config.ctx, s, m->payload, m->frame.len, &s->user);
-	if (no == PG_RESET_ILLEGAL)
-		return 0;
-	assert(s->state != PG_ST_GONE); /* `opened` refuses by its result, not by a reset */
+	if (no == PG_RESET_ILLEGAL || pg_table_get(&m->table, id) != s)
+		return 0; /* accepted, or reset by the callback itself */
 	pg_mux_retire_(s, PG_EV_RESET);
 	pg_mux_bury_(s);
 	return refuse(m, no);

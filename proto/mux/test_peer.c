@@ -351,6 +351,30 @@ static void streams_may_end_in_any_callback(void **state)
 	}
 }
 
+static enum pg_reset suicide_opened(void *ctx, struct pg_stream *s, const uint8_t *info, size_t n,
+				    void **user_out)
+{
+	(void)info;
+	(void)n;
+	*user_out = ctx;
+	pg_stream_reset(s, PG_RESET_REFUSED);
+	return PG_RESET_UNKNOWN;
+}
+
+static void an_open_is_refused_once(void **state)
+{
+	(void)state;
+	struct rig *r = prepare();
+	struct pg_mux_ops ops = quiet_ops;
+	ops.opened = suicide_opened;
+	r->laptop.m->config.ops = &ops;
+	assert_int_equal(feed(r->laptop.m, &(struct lit){ PG_F_OPEN, 4, P("o") }, true), 0);
+	r->laptop.wire_n = 0;
+	assert_int_equal(rig_pull(&r->laptop, 1), 9);
+	assert_int_equal(r->laptop.m->zombies, 0);
+	rig_free(r);
+}
+
 static void is_quick_at_telling_the_round_trip(void **state)
 {
 	(void)state;
@@ -377,7 +401,7 @@ static void is_quick_at_telling_the_round_trip(void **state)
 
 int main(void)
 {
-	enum { MORE = 6 };
+	enum { MORE = 7 };
 	struct CMUnitTest tests[PG_LEN(cases) + MORE] = { 0 };
 	size_t n = 0;
 	for (; n < PG_LEN(cases); n++)
@@ -387,6 +411,7 @@ int main(void)
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(a_flood_of_opens);
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(reset_in_the_middle_of_a_frame);
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(streams_may_end_in_any_callback);
+	tests[n++] = (struct CMUnitTest)cmocka_unit_test(an_open_is_refused_once);
 	tests[n++] = (struct CMUnitTest)cmocka_unit_test(is_quick_at_telling_the_round_trip);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
