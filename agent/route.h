@@ -2,10 +2,9 @@
 #include "agent/challenge.h"
 #include "agent/routes.h"
 #include "proto/base/json_out.h"
+#include "proto/wire/hello.h"
 
 /* What the route_*.c files share; nobody else includes this. */
-
-enum { PG_PROTOCOL = 1 }; /* of the control API and of the link */
 
 #define PG_UPGRADE "podgraft/1"
 

@@ -189,6 +189,7 @@ int pg_session_lane(struct pg_session *s, int fd, const uint8_t *extra, size_t n
 	for (int i = 0; i < PG_SESSION_LANES && !lane; i++)
 		if (!s->lanes[i].link)
 			lane = &s->lanes[i];
+	schedule_reaping(s); /* it is over if this lane fails and was its first */
 	if (!lane) {
 		pg_sock_close_reset(fd);
 		return -EMFILE;

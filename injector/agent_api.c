@@ -7,8 +7,9 @@
 
 #include "injector/agent_answer.h"
 #include "proto/base/mem.h"
+#include "proto/wire/hello.h"
 
-enum { ANSWER_MS = 10000, PROTOCOL = 1 };
+enum { ANSWER_MS = 10000 };
 
 struct pg_agent_conn {
 	struct pg_loop *loop;
@@ -110,13 +111,7 @@ static int check_challenge(struct pg_agent_conn *c, struct pg_err *err)
 			c->graft->port, c->pod->name, c->graft->container);
 		return pg_blame(err, PG_TARGET);
 	}
-	if (ch->protocol != PROTOCOL) {
-		pg_fail(err, -EPROTO, "the agent %s speaks protocol %u, this podgraft %s speaks %d",
-			ch->version, ch->protocol, PG_VERSION, PROTOCOL);
-		return pg_hint(err, PG_TARGET, "install podgraft %s, or graft anew with --image",
-			       ch->version);
-	}
-	return 0;
+	return pg_hello_check(ch->protocol, ch->version, err);
 }
 
 static int fetch_challenge(struct pg_agent_conn *c, struct pg_err *err)

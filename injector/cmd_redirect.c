@@ -396,6 +396,7 @@ static int run(struct pg_app *app, void *values, const struct pg_operands *ops, 
 		}
 		uv_timer_stop(&r->status);
 		bring_down(r);
+		pg_loop_on_signal(app->loop, NULL, NULL);
 		if (rc >= 0)
 			say_ended(r);
 		pg_redirects_free(r->redirects);

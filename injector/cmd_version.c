@@ -1,16 +1,14 @@
 #include "injector/commands.h"
-
-/* Of the control API and the link, which an agent must speak too. */
-enum { PROTOCOL = 1 };
+#include "proto/wire/hello.h"
 
 static int run(struct pg_app *app, void *values, const struct pg_operands *ops, struct pg_err *err)
 {
 	(void)values;
 	(void)ops;
 	(void)err;
-	pg_output_print(&app->out, "podgraft %s (protocol %d)", PG_VERSION, PROTOCOL);
+	pg_output_print(&app->out, "podgraft %s (protocol %d)", PG_VERSION, PG_PROTOCOL);
 	pg_output_json(&app->out, json_pack("{s:{s:s, s:i}}", "client", "version", PG_VERSION,
-					    "protocol", PROTOCOL));
+					    "protocol", PG_PROTOCOL));
 	return 0;
 }
 
