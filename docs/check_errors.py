@@ -5,7 +5,8 @@
   docs/check_errors.py --write    writes the list anew, between the markers in docs/errors.md
 
 Listed is what a pg_fail() says when a pg_hint() or pg_blame() after it names whose fault it is: those messages are meant for
-people; memory that ran out is not listed. What the program fills in is shown as "…". A row of a table with a member `hint` counts as such a pair, too.
+people; memory that ran out is not listed. What the program fills in is shown as "…". A row of a table with a member `hint` counts
+as such a pair, too.
 """
 
 import pathlib
@@ -77,19 +78,32 @@ def message_of(args):
     return said or [INNER]
 
 
-def hints_of(args):
-    """What pg_hint(err, whose, format, ...) advises: [""] for nothing, [] for the rows of a table."""
+def hints_of(args, helpers):
+    """What pg_hint(err, whose, format, ...) advises: [""] for nothing, "…" for what a table or a peer says."""
     found = texts(args[2])
     if found == ["%s"]:
-        found = texts(args[3])
+        found = texts(args[3]) or helpers.get(args[3][0]) or [INNER]
     return [shown(text) for text in found]
+
+
+def helpers_of(text):
+    """The hints that functions of a file return, by the functions' names."""
+    found = {}
+    for made in re.finditer(r"^static const char \*(\w+)\(.*?\)\n\{(.*?)^\}", text, re.M | re.S):
+        said = found.setdefault(made.group(1), [])
+        words = tokens(made.group(2))
+        while "return" in words:
+            words = words[words.index("return") + 1 :]
+            said += texts(words[: words.index(";")])
+    return found
 
 
 class Function:
     """Follows the messages through the blocks of one function: which may have been said when a hint is given."""
 
-    def __init__(self):
+    def __init__(self, helpers):
         self.pairs = set()
+        self.helpers = helpers
         self.blocks = [[[], []]]  # of each: what was said before it, and what is said by now
 
     def statement(self, words):
@@ -105,7 +119,7 @@ class Function:
                 fails = message_of(args)
                 said[1] = (said[1] if words[0] in CONDITIONS else []) + fails
             else:
-                self.pair(args, hints_of(args) if word == "pg_hint" else [""], said[1])
+                self.pair(args, hints_of(args, self.helpers) if word == "pg_hint" else [""], said[1])
         if words[0] in LEAVES:
             said[1] = list(said[0])
         elif fails and "return" in words:
@@ -133,7 +147,7 @@ def is_value(statement):
     return bool(statement) and statement[0] not in CONDITIONS | {"switch", "do"} and ("=" in statement or statement[0] == "return")
 
 
-def pairs_of_functions(words):
+def pairs_of_functions(words, helpers):
     """(class, message, hint) of every function in the words of a file."""
     found, depth, statement, function, inside = set(), 0, [], None, 0
     for at, word in enumerate(words):
@@ -146,7 +160,7 @@ def pairs_of_functions(words):
         elif word == "{":
             depth += 1
             if depth == 1 and words[at - 1] == ")":
-                function = Function()
+                function = Function(helpers)
             elif function:
                 function.statement(statement)
                 function.open()
@@ -178,7 +192,7 @@ def pairs_of_tables(text):
         if not re.search(r"\*hint\b", members):
             continue
         for row in re.findall(r"\{(.*?)\}", table.group(3), re.S):
-            strings = ["".join(re.findall(r'"((?:\\.|[^"\\])*)"', part)) for part in re.findall(r'(?:"(?:\\.|[^"\\])*"\s*)+', row)]
+            strings = re.findall(r'"((?:\\.|[^"\\])*)"', re.sub(r'"\s*"', "", row))
             whose = re.search(r"\bPG_(\w+)", row)
             whose = whose.group(1) if whose and whose.group(1) in CLASSES else used.group(1)
             yield whose, f"{INNER}{shown(strings[-2])}{INNER}", shown(strings[-1])
@@ -194,10 +208,11 @@ def sources():
 def pairs():
     found = set()
     for text in sources():
-        found |= pairs_of_functions(tokens(text))
+        found |= pairs_of_functions(tokens(text), helpers_of(text))
         found |= set(pairs_of_tables(text))
     explained = {(whose, message) for whose, message, hint in found if hint}
-    return {pair for pair in found if pair[1] != INNER or pair[2]} - {(w, m, "") for w, m in explained}
+    empty = {pair for pair in found if pair[2] in ("", INNER) and not re.search(r"\w", pair[1])}
+    return found - empty - {(whose, message, "") for whose, message in explained}
 
 
 def lines():
@@ -225,7 +240,7 @@ def main():
     here = (BEGIN + written + END).split("\n")
     first = before.count("\n") + 1
     findings = [f"docs/errors.md:{first}: errors: lacks: {row}" for row in wanted if row and row not in here]
-    findings += [f"docs/errors.md:{first + at}: errors: nothing says this: {row}" for at, row in enumerate(here) if row not in wanted]
+    findings += [f"docs/errors.md:{first + at}: errors: nothing says: {row}" for at, row in enumerate(here) if row not in wanted]
     if not findings and here != wanted:
         findings = [f"docs/errors.md:{first}: errors: the list is in another order"]
     if findings:
