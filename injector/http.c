@@ -129,6 +129,8 @@ struct pg_http *pg_http_new(struct pg_loop *loop, struct pg_err *err)
 	}
 	h->loop = loop;
 	h->multi = multi;
+	h->share = curl_share_init();
+	curl_share_setopt(h->share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION);
 	name_user_agent(h->user_agent, sizeof(h->user_agent));
 	uv_timer_init(pg_loop_uv(loop), &h->timer);
 	h->timer.data = h;
@@ -150,6 +152,7 @@ void pg_http_free(struct pg_http *h)
 		return;
 	assert(h->transfers == 0);
 	curl_multi_cleanup(h->multi);
+	curl_share_cleanup(h->share);
 	curl_global_cleanup();
 	uv_close((uv_handle_t *)&h->timer, on_timer_closed);
 }

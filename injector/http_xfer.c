@@ -175,6 +175,7 @@ static void set_common(struct pg_http_xfer *x)
 {
 	curl_easy_setopt(x->easy, CURLOPT_PRIVATE, x);
 	curl_easy_setopt(x->easy, CURLOPT_ERRORBUFFER, x->said);
+	pg_http_set_ptr(x, CURLOPT_SHARE, x->http->share);
 	pg_http_set_ptr(x, CURLOPT_USERAGENT, x->http->user_agent);
 	pg_http_set_ptr(x, CURLOPT_PROTOCOLS_STR, "http,https");
 	pg_http_set_long(x, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
