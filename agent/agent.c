@@ -17,6 +17,8 @@ enum {
 	SESSIONS_MAX = 16,
 	DRAIN_MS = 5000,
 	DRAIN_LOOK_MS = 20,
+	/* After the last rule went a client may still be in its handshake with our listener. */
+	HANDSHAKE_MS = 300,
 	/* What a stream costs besides its credit: stream, relay, socket handle. */
 	STREAM_BYTES = 2 << 10,
 	/* What the agent needs for itself: program, control API, lanes. */
@@ -33,7 +35,7 @@ struct pg_agent {
 	struct pg_connections *connections;
 	struct pg_session *sessions[SESSIONS_MAX];
 	size_t session_count;
-	uv_timer_t idle, drain;
+	uv_timer_t idle, drain, rest;
 	uint64_t drain_end_ms;
 	bool done; /* leave the loop */
 };
@@ -49,7 +51,10 @@ static size_t max_streams(const struct pg_agent_config *config)
 static void look_at_drain(uv_timer_t *timer)
 {
 	struct pg_agent *a = timer->data;
-	if (pg_connections_open(a->connections) == 0 || pg_loop_now_ms(a->loop) >= a->drain_end_ms)
+	uint64_t now = pg_loop_now_ms(a->loop);
+	bool quiet = pg_connections_open(a->connections) == 0 &&
+		     now + DRAIN_MS >= a->drain_end_ms + HANDSHAKE_MS;
+	if (quiet || now >= a->drain_end_ms)
 		a->done = true;
 }
 
@@ -75,12 +80,32 @@ static void on_idle(uv_timer_t *timer)
 	stop(timer->data, "no session for the time of --idle");
 }
 
+static bool is_quiet(const struct pg_agent *a)
+{
+	return pg_redirects_count(a->redirects) == 0 && pg_connections_open(a->connections) == 0;
+}
+
 /* Neither redirects nor connections are left: nothing of the kernel's needs to be ours. */
-static void rest(void *ctx)
+static void on_rest(uv_timer_t *timer)
+{
+	struct pg_agent *a = timer->data;
+	if (is_quiet(a))
+		pg_redirects_rest(a->redirects);
+}
+
+static void maybe_rest(void *ctx)
 {
 	struct pg_agent *a = ctx;
-	if (pg_connections_open(a->connections) == 0)
-		pg_redirects_rest(a->redirects);
+	if (is_quiet(a))
+		uv_timer_start(&a->rest, on_rest, HANDSHAKE_MS, 0);
+}
+
+/* A connection whose redirect has just gone: the app's. */
+static void on_orphan(void *ctx, const struct pg_redirect *rd, int fd,
+		      const struct sockaddr_storage *peer, const struct sockaddr_storage *local)
+{
+	struct pg_agent *a = ctx;
+	pg_connections_serve(a->connections, NULL, rd->id, fd, peer, local);
 }
 
 static void restart_idle(struct pg_agent *a)
@@ -102,7 +127,7 @@ static void on_session_ended(void *ctx, struct pg_session *s)
 	}
 	pg_log(a->log, PG_INFO, "session ended, %zu left", a->session_count);
 	pg_redirects_stop_all(a->redirects, s);
-	rest(a);
+	maybe_rest(a);
 	restart_idle(a);
 }
 
@@ -170,21 +195,23 @@ int pg_agent_new(struct pg_loop *loop, const struct pg_log *log,
 		 const struct pg_agent_config *config, struct pg_agent **out, struct pg_err *err)
 {
 	static const struct pg_routes_events events = { .linked = on_linked, .info = add_info };
+	static const struct pg_redirect_owner orphans = { .arrived = on_orphan };
 	struct pg_agent *a = pg_calloc(1, sizeof(*a));
 	if (!a)
 		return pg_fail(err, -ENOMEM, "start the agent");
 	*a = (struct pg_agent){ .loop = loop, .log = log, .config = *config };
 	uv_timer_init(pg_loop_uv(loop), &a->idle);
 	uv_timer_init(pg_loop_uv(loop), &a->drain);
-	a->idle.data = a->drain.data = a;
+	uv_timer_init(pg_loop_uv(loop), &a->rest);
+	a->idle.data = a->drain.data = a->rest.data = a;
 	a->identity = (struct pg_identity){ .pod_uid = config->pod_uid,
 					    .container = config->container,
 					    .profile = config->profile,
 					    .version = PG_VERSION };
 	memcpy(a->identity.laptop_key, config->laptop_key, PG_KEY_BYTES);
 	pg_keys_make(&a->identity.keys);
-	a->redirects = pg_redirects_new(loop, log, config->container);
-	a->connections = pg_connections_new(loop, log, rest, a);
+	a->redirects = pg_redirects_new(loop, log, config->container, &orphans, a);
+	a->connections = pg_connections_new(loop, log, maybe_rest, a);
 	int rc = a->redirects && a->connections ? 0 : pg_fail(err, -ENOMEM, "start the agent");
 	if (rc == 0)
 		rc = pg_routes_new(loop, &a->identity, &events, a, &a->routes, err);
@@ -223,5 +250,6 @@ void pg_agent_free(struct pg_agent *a)
 	if (a->redirects)
 		pg_redirects_close(a->redirects);
 	uv_close((uv_handle_t *)&a->idle, NULL);
+	uv_close((uv_handle_t *)&a->rest, NULL);
 	uv_close((uv_handle_t *)&a->drain, on_drain_closed);
 }

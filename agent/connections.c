@@ -3,18 +3,23 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <uv.h>
 
 #include "agent/rules.h"
 #include "proto/base/mem.h"
+#include "proto/base/num.h"
 #include "proto/io/bridge.h"
 #include "proto/io/relay.h"
 #include "proto/io/sock.h"
 #include "proto/mux/limits.h"
 
+enum { PATIENCE_MS = 1000, PATIENCE_ROUND_TRIPS = 8 };
+
 struct connection {
 	struct pg_connections *all;
 	struct connection *next, **link;
 	struct sockaddr_storage local; /* where the client was going */
+	uv_timer_t patience;           /* runs until the laptop has accepted */
 	struct pg_relay *relay;        /* served by the laptop, */
 	struct pg_bridge *bridge;      /* or by the app */
 };
@@ -46,6 +51,8 @@ static struct connection *add(struct pg_connections *all)
 	struct connection *c = pg_calloc(1, sizeof(*c));
 	if (!c)
 		return NULL;
+	uv_timer_init(pg_loop_uv(all->loop), &c->patience);
+	c->patience.data = c;
 	c->all = all;
 	c->next = all->first;
 	c->link = &all->first;
@@ -56,13 +63,18 @@ static struct connection *add(struct pg_connections *all)
 	return c;
 }
 
+static void on_dropped(uv_handle_t *handle)
+{
+	free(handle->data);
+}
+
 static void drop(struct connection *c)
 {
 	struct pg_connections *all = c->all;
 	*c->link = c->next;
 	if (c->next)
 		c->next->link = c->link;
-	free(c);
+	uv_close((uv_handle_t *)&c->patience, on_dropped);
 	if (--all->count == 0)
 		all->emptied(all->ctx);
 }
@@ -98,7 +110,21 @@ static void on_refused(void *ctx, int fd, struct pg_byteq *kept, bool at_eof, en
 		       "the laptop did not serve a connection (%s): the app does",
 		       pg_reset_name(why));
 	c->relay = NULL;
+	uv_timer_stop(&c->patience);
 	fall_back(c, fd, kept, at_eof);
+}
+
+static void on_accepted(void *ctx)
+{
+	struct connection *c = ctx;
+	uv_timer_stop(&c->patience);
+}
+
+/* No answer from the laptop for longer than any healthy one takes. */
+static void on_out_of_patience(uv_timer_t *timer)
+{
+	struct connection *c = timer->data;
+	pg_relay_give_back(c->relay, PG_RESET_TIMEOUT);
 }
 
 static void on_relay_ended(void *ctx, enum pg_reset why)
@@ -108,6 +134,7 @@ static void on_relay_ended(void *ctx, enum pg_reset why)
 }
 
 static const struct pg_relay_events relay_events = { .refused = on_refused,
+						     .accepted = on_accepted,
 						     .ended = on_relay_ended };
 
 /* Opens the stream for `c`: 0, or a negative errno with `c` and `fd` untouched. */
@@ -139,6 +166,8 @@ static int open_stream(struct connection *c, struct pg_link *link, uint32_t redi
 	}
 	c->relay = relay;
 	pg_relay_attach(relay, stream);
+	uint64_t round_trips_ms = pg_mux_rtt_us(pg_link_mux(link)) * PATIENCE_ROUND_TRIPS / 1000;
+	uv_timer_start(&c->patience, on_out_of_patience, pg_max(PATIENCE_MS, round_trips_ms), 0);
 	return 0;
 }
 

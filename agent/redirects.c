@@ -32,6 +32,7 @@ struct pg_redirects {
 	struct pg_loop *loop;
 	const struct pg_log *log;
 	const char *tag;
+	struct pg_redirect orphans; /* for what a rule took just before it went */
 	struct pg_redirect table[REDIRECTS_MAX];
 	size_t count;
 	struct intake *intake; /* NULL while there is no redirect */
@@ -42,7 +43,8 @@ struct pg_redirects {
 static void listen_again(struct intake *in);
 
 struct pg_redirects *pg_redirects_new(struct pg_loop *loop, const struct pg_log *log,
-				      const char *tag)
+				      const char *tag, const struct pg_redirect_owner *orphans,
+				      void *ctx)
 {
 	struct pg_redirects *all = pg_calloc(1, sizeof(*all));
 	if (!all)
@@ -50,6 +52,7 @@ struct pg_redirects *pg_redirects_new(struct pg_loop *loop, const struct pg_log 
 	all->loop = loop;
 	all->log = log;
 	all->tag = tag;
+	all->orphans = (struct pg_redirect){ .owner = orphans, .ctx = ctx };
 	uv_timer_init(pg_loop_uv(loop), &all->renew);
 	uv_timer_init(pg_loop_uv(loop), &all->pause);
 	all->renew.data = all->pause.data = all;
@@ -62,7 +65,7 @@ static const struct pg_redirect *find_port(const struct pg_redirects *all, uint1
 	for (size_t i = 0; i < all->count; i++)
 		if (all->table[i].port == port)
 			return &all->table[i];
-	return NULL;
+	return &all->orphans;
 }
 
 /* One accepted socket: to its redirect's owner, or reset when it came here by no rule. */
@@ -99,13 +102,9 @@ static void pause_listeners(struct intake *in, int code)
 	uv_timer_start(&in->all->pause, on_pause_over, PAUSE_MS, 0);
 }
 
-static void on_listener(uv_poll_t *poll, int status, int events)
+static void accept_some(struct intake *in, int listener, int most)
 {
-	struct intake *in = poll->data;
-	int listener = in->fds[poll == &in->polls[1]];
-	(void)status;
-	(void)events;
-	for (int i = 0; i < ACCEPTS_A_TURN && !in->closing; i++) {
+	for (int i = 0; i < most && !in->closing; i++) {
 		struct sockaddr_storage peer = { 0 };
 		socklen_t len = sizeof(peer);
 		int fd = accept4(listener, (struct sockaddr *)&peer, &len,
@@ -119,6 +118,14 @@ static void on_listener(uv_poll_t *poll, int status, int events)
 		if (errno != ECONNABORTED && errno != EINTR)
 			return;
 	}
+}
+
+static void on_listener(uv_poll_t *poll, int status, int events)
+{
+	struct intake *in = poll->data;
+	(void)status;
+	(void)events;
+	accept_some(in, in->fds[poll == &in->polls[1]], ACCEPTS_A_TURN);
 }
 
 static void listen_again(struct intake *in)
@@ -221,6 +228,14 @@ int pg_redirects_start(struct pg_redirects *all, uint32_t id, const struct pg_ru
 	return 0;
 }
 
+/* Takes what is waiting in the listeners' queues. */
+static void empty_queues(struct intake *in)
+{
+	for (int i = 0; i < FAMILIES; i++)
+		if (in->fds[i] >= 0)
+			accept_some(in, in->fds[i], SOMAXCONN);
+}
+
 static void remove_at(struct pg_redirects *all, size_t i)
 {
 	struct pg_err err = { 0 };
@@ -229,6 +244,7 @@ static void remove_at(struct pg_redirects *all, size_t i)
 		pg_log(all->log, PG_ERROR, "redirect of port %u: %s", port, err.what);
 	else
 		pg_log(all->log, PG_INFO, "redirect of port %u: stopped", port);
+	empty_queues(all->intake);
 	all->table[i] = all->table[--all->count];
 }
 

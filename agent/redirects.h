@@ -27,10 +27,12 @@ struct pg_redirect {   /* read-only outside */
 	void *ctx;
 };
 
-/* `tag` makes the names of our rules our own; both borrowed. NULL: out of memory. Nothing of the
- * kernel is touched before the first redirect. */
+/* `tag` makes the names of our rules our own; both borrowed. Connections that a rule took just
+ * before it went are handed to `orphans`, as by a redirect of id 0. NULL: out of memory. Nothing of
+ * the kernel is touched before the first redirect. */
 struct pg_redirects *pg_redirects_new(struct pg_loop *loop, const struct pg_log *log,
-				      const char *tag);
+				      const char *tag, const struct pg_redirect_owner *orphans,
+				      void *ctx);
 
 /* Removes every rule, closes the listeners, and frees after the loop's turn. */
 void pg_redirects_close(struct pg_redirects *all);
@@ -48,8 +50,9 @@ int pg_redirects_stop(struct pg_redirects *all, uint32_t id, void *ctx, struct p
 void pg_redirects_stop_all(struct pg_redirects *all, const void *ctx);
 
 /* Without redirects: closes the rule set and its listeners, so that nothing of ours is left. Not
- * while connections live that came through it: under NAT they need its anchor. Harmless at any
- * other time. */
+ * while connections live that came through it (under NAT they need its anchor), and not at once
+ * after the last redirect (a client may be in the middle of its handshake). Does nothing while
+ * there are redirects. */
 void pg_redirects_rest(struct pg_redirects *all);
 
 /* Those that stand. */

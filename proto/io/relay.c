@@ -249,6 +249,8 @@ void pg_relay_on_accepted(void *user)
 {
 	struct pg_relay *r = user;
 	pg_byteq_fini(&r->kept);
+	if (r->events->accepted)
+		r->events->accepted(r->ctx);
 }
 
 void pg_relay_on_data(void *user, const uint8_t *p, size_t n)
@@ -289,6 +291,13 @@ static void hand_back(struct pg_relay *r, enum pg_reset why)
 	pg_byteq_init(&r->kept, 1);
 	finish(r, false);
 	r->events->refused(r->ctx, fd, &kept, r->got_eof, why);
+}
+
+void pg_relay_give_back(struct pg_relay *r, enum pg_reset why)
+{
+	assert(r->stream && !pg_stream_is_accepted(r->stream) && r->events->refused);
+	pg_stream_reset(pg_take_ptr(&r->stream), why);
+	hand_back(r, why);
 }
 
 void pg_relay_on_gone(void *user, enum pg_reset reason)

@@ -20,6 +20,8 @@ struct pg_relay_events {
 	 * (the callee's too), `at_eof` whether its end was. Called instead of `ended`; NULL: the
 	 * socket is reset and `ended` is called. */
 	void (*refused)(void *ctx, int fd, struct pg_byteq *kept, bool at_eof, enum pg_reset why);
+	/* The far side is connected. May be NULL. */
+	void (*accepted)(void *ctx);
 	/* The relay is over; it frees itself after this call. `why` 0: both halves ended. */
 	void (*ended)(void *ctx, enum pg_reset why);
 };
@@ -36,6 +38,10 @@ void pg_relay_attach(struct pg_relay *r, struct pg_stream *s);
 /* Ends it at once: the socket is reset, and so is the stream if there is one. `ended` is not
  * called. */
 void pg_relay_free(struct pg_relay *r);
+
+/* Ends the wait for ACCEPTED: the stream is reset with `why`, and `refused` is called as if the far
+ * side had done it. Only before ACCEPTED, and with `refused` set. */
+void pg_relay_give_back(struct pg_relay *r, enum pg_reset why);
 
 /* Ends a relay that has no stream yet, and gives its socket back untouched. */
 int pg_relay_release(struct pg_relay *r);

@@ -42,8 +42,9 @@ static void on_laptop_ended(void *ctx, enum pg_reset why)
 	((struct world *)ctx)->laptop_ends++;
 }
 
-static const struct pg_relay_events agent_events = { on_refused, on_agent_ended };
-static const struct pg_relay_events laptop_events = { NULL, on_laptop_ended };
+static const struct pg_relay_events agent_events = { .refused = on_refused,
+						     .ended = on_agent_ended };
+static const struct pg_relay_events laptop_events = { .ended = on_laptop_ended };
 
 static enum pg_reset on_opened(void *ctx, struct pg_stream *s, const Podgraft__V1__Open *open,
 			       struct pg_relay **relay_out)
@@ -253,6 +254,17 @@ static void a_connection_of_an_unknown_redirect_is_handed_back(void **state)
 	assert_int_equal(w->why, PG_RESET_UNKNOWN);
 }
 
+static void a_connection_that_waits_too_long_is_handed_back(void **state)
+{
+	struct world *w = *state;
+	arrive(w, 1);
+	pg_relay_give_back(w->relay, PG_RESET_TIMEOUT);
+	assert_int_equal(w->refusals, 1);
+	assert_int_equal(w->why, PG_RESET_TIMEOUT);
+	turn(w->loop, 20);
+	assert_int_equal(pg_mux_streams(pg_link_mux(w->agent)), 0);
+}
+
 static void an_accepted_connection_ends_with_its_link(void **state)
 {
 	struct world *w = *state;
@@ -301,6 +313,7 @@ int main(void)
 		TEST(a_reset_is_noticed_while_reading_is_paused),
 		TEST(a_refused_connection_is_handed_back_with_its_bytes),
 		TEST(a_connection_of_an_unknown_redirect_is_handed_back),
+		TEST(a_connection_that_waits_too_long_is_handed_back),
 		TEST(an_accepted_connection_ends_with_its_link),
 		TEST(a_slow_client_holds_the_server_and_loses_nothing),
 	};
