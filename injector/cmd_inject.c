@@ -21,7 +21,7 @@ static int inject(struct pg_pod_job *job, struct pg_err *err)
 static int token(struct pg_pod_job *job, struct pg_err *err)
 {
 	struct pg_output *out = &job->app->out;
-	struct pg_agent_conn *conn;
+	struct pg_agent_conn *conn = NULL;
 	struct pg_graft graft;
 	char value[PG_AUTHZ_MAX];
 	int rc = job->platform->ops->graft(job->platform, &job->pod, &job->spec, &graft, err);

@@ -81,7 +81,7 @@ static void print_table(struct pg_output *out, json_t *root)
 
 static int show(struct pg_pod_job *job, struct pg_err *err)
 {
-	struct pg_agent_conn *conn;
+	struct pg_agent_conn *conn = NULL;
 	struct pg_graft graft;
 	struct pg_buf body = PG_BUF_INIT(4 << 20);
 	int rc = job->platform->ops->graft(job->platform, &job->pod, &job->spec, &graft, err);

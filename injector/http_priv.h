@@ -10,7 +10,7 @@
 struct pg_http {
 	struct pg_loop *loop; /* borrowed */
 	CURLM *multi;
-	CURLSH *share; /* TLS sessions: a further lane needs no full handshake */
+	CURLSH *share;    /* TLS sessions: a further lane needs no full handshake */
 	uv_timer_t timer; /* libcurl's own time-outs */
 	char user_agent[128];
 	size_t transfers; /* alive: none is left when the owner ends us */

@@ -53,7 +53,7 @@ static int open_when_ready(struct pg_kube_api *api, const char *ns, const char *
 			   struct pg_err *err)
 {
 	for (uint64_t pause = 50;; pause = pg_min_u64(pause * 2, 1000)) {
-		struct pg_kube_status st;
+		struct pg_kube_status st = { 0 };
 		int rc = open_log(api, ns, pod, container, "&follow=true", deadline_ms, out, &st,
 				  err);
 		bool again = st.http != 0 && pg_kube_log_is_early(&st);
