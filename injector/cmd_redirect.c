@@ -374,6 +374,18 @@ static void on_run_closed(uv_handle_t *handle)
 	free(handle->data);
 }
 
+/* A profile of the person's choice must be enough; better said before a pod gets such an agent. */
+static int check_profile(const struct values *v, struct pg_err *err)
+{
+	const char *name = pg_profiles[v->pod.profile];
+	enum pg_profile profile;
+	if (pg_profile_parse(name, &profile) < 0 || /* "auto" */
+	    pg_profile_covers(profile, PG_PROFILE_REDIRECT))
+		return 0;
+	pg_fail(err, -EINVAL, "--profile %s is not enough to redirect", name);
+	return pg_hint(err, PG_USER, "leave it out, or write --profile redirect");
+}
+
 static int run(struct pg_app *app, void *values, const struct pg_operands *ops, struct pg_err *err)
 {
 	const struct values *v = values;
@@ -385,7 +397,9 @@ static int run(struct pg_app *app, void *values, const struct pg_operands *ops, 
 	r->values = v;
 	uv_timer_init(pg_loop_uv(app->loop), &r->status);
 	r->status.data = r;
-	int rc = pg_pod_job_begin(app, &v->pod, target, PG_PROFILE_REDIRECT, &r->job, err);
+	int rc = check_profile(v, err);
+	if (rc == 0)
+		rc = pg_pod_job_begin(app, &v->pod, target, PG_PROFILE_REDIRECT, &r->job, err);
 	if (rc == 0) {
 		r->redirects = pg_redirects_new(app->loop, &app->out.log);
 		rc = r->redirects ? bring_up(r, ops, err)

@@ -14,6 +14,37 @@ static int load_keys(struct pg_keys *out, struct pg_err *err)
 	return dir ? pg_keys_load(dir, out, err) : err->code;
 }
 
+/* A pod is named in one of two ways. */
+static int check_words(const struct pg_app *app, const char *target, const char *selector,
+		       struct pg_err *err)
+{
+	if (target && selector) {
+		pg_fail(err, -EINVAL, "both a target, '%.100s', and a selector are given", target);
+		return pg_hint(err, PG_USER, "name the target, or choose by labels with -l");
+	}
+	if (target || selector)
+		return 0;
+	pg_fail(err, -EINVAL, "no target is given");
+	return pg_hint(err, PG_USER,
+		       "name one, as in pod/NAME or deploy/NAME, or choose by labels with -l; see "
+		       "'%s help'",
+		       app->program);
+}
+
+/* There a rule would take the port from every process of the node. */
+static int check_network(const struct pg_pod *pod, enum pg_profile profile, struct pg_err *err)
+{
+	if (!pod->host_network || profile != PG_PROFILE_REDIRECT)
+		return 0;
+	pg_fail(err, -EOPNOTSUPP,
+		"pod '%s' has no network of its own but its node's: podgraft changes no rules "
+		"there.",
+		pod->name);
+	return pg_hint(err, PG_TARGET,
+		       "choose a pod without hostNetwork; ps, and inject --profile forward, work "
+		       "with this one");
+}
+
 /* Which pod it became, for people: nothing when the person named it. */
 static void say_which(struct pg_app *app, const char *target, const struct pg_pod *pod)
 {
@@ -29,7 +60,9 @@ int pg_pod_job_begin(struct pg_app *app, const struct pg_pod_values *values, con
 		     enum pg_profile least, struct pg_pod_job *out, struct pg_err *err)
 {
 	*out = (struct pg_pod_job){ .app = app };
-	int rc = load_keys(&out->keys, err);
+	int rc = check_words(app, target, values->selector, err);
+	if (rc == 0)
+		rc = load_keys(&out->keys, err);
 	if (rc < 0)
 		return rc;
 	struct pg_kube_options options = { .transport = pg_transports[values->transport] };
@@ -55,7 +88,10 @@ int pg_pod_job_begin(struct pg_app *app, const struct pg_pod_values *values, con
 					    .keys = &out->keys };
 	if (values->profile > 0)
 		pg_profile_parse(pg_profiles[values->profile], &out->spec.profile);
-	return 0;
+	rc = check_network(&out->pod, out->spec.profile, err);
+	if (rc < 0)
+		pg_pod_job_end(out);
+	return rc;
 }
 
 void pg_pod_job_end(struct pg_pod_job *job)
