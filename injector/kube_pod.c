@@ -97,7 +97,7 @@ enum pg_kube_life pg_kube_pod_life(const json_t *pod)
 }
 
 /* Adds "name", "name (init)", ... to the list, as kubectl writes it; cut with "..." when full.
- * Our own agents, which can only pile up, are left out. */
+ * Ephemeral containers are left out: nothing can be done with them, and agents pile up there. */
 static void list_names(const json_t *pod, const char *path, const char *suffix, char *list,
 		       size_t room)
 {
@@ -105,10 +105,9 @@ static void list_names(const json_t *pod, const char *path, const char *suffix, 
 	for (size_t i = 0; i < json_array_size(array); i++) {
 		char name[PG_NAME_MAX + 1];
 		size_t n = strlen(list);
-		if (!pg_json_copy(json_array_get(array, i), "name", name, sizeof(name)) ||
-		    strncmp(name, "podgraft-", 9) == 0)
+		if (!pg_json_copy(json_array_get(array, i), "name", name, sizeof(name)))
 			continue;
-		if (n + strlen(name) + sizeof(", , ... (ephem)") > room) {
+		if (n + strlen(name) + sizeof(", , ... (init)") > room) {
 			snprintf(list + n, room - n, ", ...");
 			return;
 		}
@@ -186,8 +185,6 @@ int pg_kube_pod_read(const json_t *pod, const char *container, struct pg_pod *ou
 	pg_json_copy(pod, "spec.nodeName", p.node, sizeof(p.node));
 	list_names(pod, "spec.containers", "", p.container_list, sizeof(p.container_list));
 	list_names(pod, "spec.initContainers", " (init)", p.container_list,
-		   sizeof(p.container_list));
-	list_names(pod, "spec.ephemeralContainers", " (ephem)", p.container_list,
 		   sizeof(p.container_list));
 	int rc = choose_container(pod, container, &p, err);
 	if (rc < 0)
