@@ -130,16 +130,6 @@ static int by_any(struct attempt *a, struct pg_lane **out, struct pg_portfwd_ref
 	return rc;
 }
 
-/* The API server's refusals by RBAC get the same hint as any other. */
-static int explain(const struct attempt *a, const struct pg_portfwd_refusal *why, int rc,
-		   struct pg_err *err)
-{
-	if (why->status == 403 && !why->other_may_help)
-		return pg_kube_hint_role(err->what, a->pod->ns, "get,create", "pods/portforward",
-					 err);
-	return rc;
-}
-
 int pg_kube_dial(struct pg_kube_dialer *d, const struct pg_pod *pod, uint16_t port,
 		 struct pg_lane_events events, void *ctx, struct pg_lane **out, struct pg_err *err)
 {
@@ -156,7 +146,6 @@ int pg_kube_dial(struct pg_kube_dialer *d, const struct pg_pod *pod, uint16_t po
 		d->used = why.transport;
 		return 0;
 	}
-	rc = explain(&a, &why, rc, &inner);
 	if (err)
 		*err = inner;
 	return rc;
