@@ -13,7 +13,11 @@
 #include "proto/base/mem.h"
 #include "proto/base/num.h"
 
-enum { CONFLICTS_MAX = 5, NODE_CHECK_MS = 15000 };
+enum {
+	CONFLICTS_MAX = 5,
+	NODE_CHECK_MS = 15000,
+	FIRST_LINE_MS = 10000, /* of a program that runs: an agent needs milliseconds */
+};
 
 /* One graft on its way. */
 struct graft {
@@ -224,13 +228,15 @@ static int look_again(struct graft *g, struct pg_err *err)
 static int await_banner(struct graft *g, struct pg_banner *banner, struct pg_err *err)
 {
 	int rc;
+	uint64_t deadline =
+		pg_min_u64(g->deadline_ms, pg_loop_now_ms(g->api->loop) + FIRST_LINE_MS);
 	pg_kube_waits(g->api, "the first line of the agent's log");
 	do {
-		rc = pg_kube_log_banner(g->api, g->pod->ns, g->pod->name, g->name, g->deadline_ms,
-					banner, err);
+		rc = pg_kube_log_banner(g->api, g->pod->ns, g->pod->name, g->name, deadline, banner,
+					err);
 		if (rc == -ENODATA && pg_kube_sleep(g->api, 250) == 0)
 			rc = look_again(g, err) < 0 ? err->code : -ENODATA;
-	} while (rc == -ENODATA && pg_loop_now_ms(g->api->loop) < g->deadline_ms);
+	} while (rc == -ENODATA && pg_loop_now_ms(g->api->loop) < deadline);
 	pg_kube_waits(g->api, NULL);
 	return rc;
 }

@@ -124,14 +124,26 @@ bool pg_kube_is_running(const json_t *pod, const char *container)
 	       pg_json_at(state_of(pod, container), "running") != NULL;
 }
 
+/* What a program wrote last, as one line that is clean to print. */
+static void one_line(const char *text, char *out, size_t room)
+{
+	snprintf(out, room, "%s", text);
+	size_t n = strlen(out);
+	while (n > 0 && strchr(" \t\r\n", out[n - 1]))
+		out[--n] = '\0';
+	for (char *s = out; *s; s++)
+		if (*s == '\n' || *s == '\r')
+			*s = ' ';
+	pg_sanitize(out);
+}
+
 static enum pg_kube_step ended(const json_t *pod, const json_t *terminated, const char *container,
 			       struct pg_err *err)
 {
 	char reason[64], message[300];
 	int64_t code = pg_json_int(terminated, "exitCode", 0);
 	pg_json_copy(terminated, "reason", reason, sizeof(reason));
-	snprintf(message, sizeof(message), "%s", pg_json_str(terminated, "message"));
-	pg_sanitize(message);
+	one_line(pg_json_str(terminated, "message"), message, sizeof(message));
 	pg_fail(err, -ECHILD, "the agent %s in pod '%s' ended at once (%s, exit %lld)%s%s.",
 		container, pg_json_str(pod, "metadata.name"), reason[0] ? reason : "no reason",
 		(long long)code, message[0] ? ": " : "", message);
@@ -183,8 +195,7 @@ static enum pg_kube_step waiting(struct pg_kube_start *s, const json_t *pod, con
 	const char *reason = pg_json_str(state, "waiting.reason");
 	char message[320];
 	int row = find_trouble(reason);
-	snprintf(message, sizeof(message), "%s", pg_json_str(state, "waiting.message"));
-	pg_sanitize(message);
+	one_line(pg_json_str(state, "waiting.message"), message, sizeof(message));
 	s->recheck_ms = 0;
 	if (row < 0) {
 		s->sort = NONE;

@@ -133,9 +133,9 @@ static int refused_pod_security(const struct pg_kube_status *st, const struct pg
 		"forbids: %.340s.",
 		act->what, act->ns, profile, detail ? detail + 3 : at);
 	return pg_hint(err, PG_CLUSTER,
-		       "only --profile forward works here, unless an "
-		       "administrator runs: kubectl label --overwrite ns %s "
-		       "pod-security.kubernetes.io/enforce=privileged",
+		       "an administrator can allow it: kubectl label --overwrite ns %s "
+		       "pod-security.kubernetes.io/enforce=privileged; only --profile forward "
+		       "needs nothing",
 		       act->ns);
 }
 

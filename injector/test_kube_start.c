@@ -90,7 +90,8 @@ static struct start_case cases[] = {
 	  .what = "cannot be started",
 	  .hint = "not built for the node's CPU" },
 	{ .name = "ended",
-	  .sights = { { 0, ENDS("Error", "3", "podgraft-agent: needs NET_ADMIN"), PG_KUBE_ENDED } },
+	  .sights = { { 0, ENDS("Error", "3", "podgraft-agent:\\nneeds NET_ADMIN\\n"),
+			PG_KUBE_ENDED } },
 	  .code = -ECHILD,
 	  .whose = PG_TARGET,
 	  .what = "the agent podgraft-x7k2p in pod 'web-0' ended at once (Error, exit 3): "
