@@ -323,7 +323,7 @@ static int run_on_cluster(struct bench *b, struct pg_err *err)
 static int read_arguments(struct bench *b, int argc, char **argv, struct pg_err *err)
 {
 	const struct pg_opt_set set = { .title = "Options", .opts = opts, .values = &b->v };
-	struct pg_operands operands;
+	struct pg_operands operands = { .count = 0 };
 	uint64_t port;
 	int rc = pg_opts_init(&set, 1, err);
 	if (rc == 0)
@@ -344,7 +344,7 @@ int main(int argc, char **argv)
 	int rc = read_arguments(&b, argc - 1, argv + 1, &err);
 	b.loop = rc == 0 ? pg_loop_new(&err) : NULL;
 	if (b.loop)
-		rc = run_on_cluster(&b, &err);
+		run_on_cluster(&b, &err);
 	pg_loop_free(b.loop);
 	if (err.code < 0)
 		fprintf(stderr, "bench-lane: %s\n%s%s\n", err.what, err.hint[0] ? "hint: " : "",
