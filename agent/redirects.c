@@ -213,6 +213,9 @@ int pg_redirects_start(struct pg_redirects *all, uint32_t id, const struct pg_ru
 		       const struct pg_redirect_owner *owner, void *ctx, struct pg_claim *claim_out,
 		       struct pg_err *err)
 {
+	const struct pg_redirect *there = find_port(all, rule->port);
+	if (there->id == id && there->ctx == ctx && there->port == rule->port)
+		return 0;
 	if (all->count == REDIRECTS_MAX)
 		return pg_fail(err, -ENOSPC, "this agent has %d redirects already.", REDIRECTS_MAX);
 	int rc = all->intake ? 0 : open_intake(all, err);

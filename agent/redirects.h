@@ -37,8 +37,9 @@ struct pg_redirects *pg_redirects_new(struct pg_loop *loop, const struct pg_log 
 /* Removes every rule, closes the listeners, and frees after the loop's turn. */
 void pg_redirects_close(struct pg_redirects *all);
 
-/* Starts one: `rule` is copied. -EBUSY: *claim_out names the holder. -EEXIST: this agent has a
- * redirect of that port. -EPERM and the like: why rules cannot be made here. */
+/* Starts one: `rule` is copied. One that stands already with the same id, port and owner is left as
+ * it is: 0. -EBUSY: *claim_out names the holder. -EEXIST: this agent redirects that port for
+ * another session. -EPERM and the like: why rules cannot be made here. */
 int pg_redirects_start(struct pg_redirects *all, uint32_t id, const struct pg_rule *rule,
 		       const struct pg_redirect_owner *owner, void *ctx, struct pg_claim *claim_out,
 		       struct pg_err *err);

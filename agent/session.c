@@ -11,7 +11,7 @@
 #include "proto/io/link.h"
 #include "proto/io/sock.h"
 
-enum { LISTENING_MAX = 4096 };
+enum { LISTENING_MAX = 4096, LANE_SILENT_US = 4500000 };
 
 struct lane {
 	struct pg_session *session;
@@ -35,6 +35,12 @@ static void answer_status(struct lane *lane, uint32_t request, Podgraft__V1__Red
 		pg_log(lane->session->config.log, PG_ERROR, "no memory to answer a laptop");
 }
 
+/* A lane that misses heartbeats carries nothing new, long before it counts as lost. */
+static bool is_silent(const struct pg_link *link)
+{
+	return pg_mux_silence_us(pg_link_mux(link), pg_now_us()) > LANE_SILENT_US;
+}
+
 /* A connection has arrived: it becomes a stream of the lane with the fewest, or goes to the app. */
 static void on_arrived(void *ctx, const struct pg_redirect *rd, int fd,
 		       const struct sockaddr_storage *peer, const struct sockaddr_storage *local)
@@ -43,8 +49,9 @@ static void on_arrived(void *ctx, const struct pg_redirect *rd, int fd,
 	struct pg_link *best = NULL;
 	for (int i = 0; i < PG_SESSION_LANES; i++) {
 		struct pg_link *link = s->lanes[i].link;
-		if (link && (!best ||
-			     pg_mux_streams(pg_link_mux(link)) < pg_mux_streams(pg_link_mux(best))))
+		if (link && !is_silent(link) &&
+		    (!best ||
+		     pg_mux_streams(pg_link_mux(link)) < pg_mux_streams(pg_link_mux(best))))
 			best = link;
 	}
 	pg_connections_serve(s->config.connections, best, rd->id, fd, peer, local);
@@ -186,9 +193,13 @@ struct pg_session *pg_session_new(const struct pg_session_config *config)
 int pg_session_lane(struct pg_session *s, int fd, const uint8_t *extra, size_t n)
 {
 	struct lane *lane = NULL;
-	for (int i = 0; i < PG_SESSION_LANES && !lane; i++)
-		if (!s->lanes[i].link)
-			lane = &s->lanes[i];
+	for (int i = 0; i < PG_SESSION_LANES; i++) {
+		struct lane *l = &s->lanes[i];
+		if (l->link && is_silent(l->link)) /* what the new one is for */
+			pg_link_free(pg_take_ptr(&l->link));
+		if (!l->link)
+			lane = l;
+	}
 	schedule_reaping(s); /* it is over if this lane fails and was its first */
 	if (!lane) {
 		pg_sock_close_reset(fd);

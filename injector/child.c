@@ -11,6 +11,8 @@ enum { STREAMS = 3, CANNOT_RUN = 126, NOT_FOUND = 127, BY_SIGNAL = 128 };
 
 struct pg_child {
 	uv_process_t process;
+	void (*on_end)(void *ctx);
+	void *ctx;
 	bool ended;
 	int status;
 };
@@ -20,6 +22,7 @@ static void on_exit_(uv_process_t *process, int64_t status, int signo)
 	struct pg_child *c = process->data;
 	c->status = signo > 0 ? BY_SIGNAL + signo : (int)(status & 0xff);
 	c->ended = true;
+	c->on_end(c->ctx);
 }
 
 static void on_closed(uv_handle_t *handle)
@@ -27,8 +30,8 @@ static void on_closed(uv_handle_t *handle)
 	free(handle->data);
 }
 
-int pg_child_start(struct pg_loop *loop, char **argv, struct pg_child **out, int *exit_out,
-		   struct pg_err *err)
+int pg_child_start(struct pg_loop *loop, char **argv, void (*ended)(void *ctx), void *ctx,
+		   struct pg_child **out, int *exit_out, struct pg_err *err)
 {
 	struct pg_child *c = pg_calloc(1, sizeof(*c));
 	uv_stdio_container_t streams[STREAMS];
@@ -44,6 +47,8 @@ int pg_child_start(struct pg_loop *loop, char **argv, struct pg_child **out, int
 		.stdio = streams,
 	};
 	c->process.data = c;
+	c->on_end = ended;
+	c->ctx = ctx;
 	int rc = uv_spawn(pg_loop_uv(loop), &c->process, &options);
 	if (rc < 0) {
 		uv_close((uv_handle_t *)&c->process, on_closed);
@@ -56,9 +61,9 @@ int pg_child_start(struct pg_loop *loop, char **argv, struct pg_child **out, int
 	return 0;
 }
 
-const bool *pg_child_ended(const struct pg_child *c)
+bool pg_child_has_ended(const struct pg_child *c)
 {
-	return &c->ended;
+	return c->ended;
 }
 
 int pg_child_status(const struct pg_child *c)

@@ -7,13 +7,13 @@
  * loop. */
 struct pg_child;
 
-/* Starts argv[0] (found in PATH). -ENOENT, -EACCES and other errnos of execvp(3), with *exit_out
- * the shell's code for it (127 not found, 126 cannot be run). */
-int pg_child_start(struct pg_loop *loop, char **argv, struct pg_child **out, int *exit_out,
-		   struct pg_err *err);
+/* Starts argv[0] (found in PATH); `ended` is called from the loop when it is over. -ENOENT, -EACCES
+ * and other errnos of execvp(3), with *exit_out the shell's code for it (127 not found, 126 cannot
+ * be run). */
+int pg_child_start(struct pg_loop *loop, char **argv, void (*ended)(void *ctx), void *ctx,
+		   struct pg_child **out, int *exit_out, struct pg_err *err);
 
-/* Points at what becomes true when the program has ended; for pg_loop_wait(). */
-const bool *pg_child_ended(const struct pg_child *c);
+bool pg_child_has_ended(const struct pg_child *c);
 
 /* Its status as a shell gives it: 0 to 255, 128 + signal. Only after it has ended. */
 int pg_child_status(const struct pg_child *c);

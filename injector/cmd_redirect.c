@@ -1,4 +1,3 @@
-#include <arpa/inet.h>
 #include <errno.h>
 #include <signal.h>
 #include <stddef.h>
@@ -9,15 +8,19 @@
 #include "injector/child.h"
 #include "injector/commands.h"
 #include "injector/pod_job.h"
-#include "injector/port_plan.h"
 #include "injector/redirect.h"
+#include "injector/wants.h"
 #include "proto/base/mem.h"
+#include "proto/base/num.h"
 #include "proto/io/sock.h"
 
 enum {
 	STATUS_MS = 500,
 	OWN_FAILURE = 125, /* with -- COMMAND, whose status takes all others: as env(1) does it */
 	TERM_DRAIN_MS = 10000, /* SIGTERM lets open connections go on for so long */
+	BACK_OFF_MS = 200,     /* after a loss; doubles ... */
+	BACK_OFF_MOST_MS = 10000,
+	LOST_GRACE_MS = 30000, /* what an API server says while it starts is not its last word */
 };
 
 struct values {
@@ -49,23 +52,43 @@ struct run {
 	struct pg_tunnel *tunnel;
 	struct pg_redirects *redirects;
 	struct pg_child *child;
-	struct pg_redirect_want wants[PG_PAIRS_MAX];
-	size_t want_count;
+	struct pg_wants wants;
+	uint8_t session[PG_SESSION_BYTES];
+	char owner[PG_OWNER_MAX + 1]; /* "ann@laptop": what others read who want the same port */
 	char mechanism[32];
 	struct pg_err lost; /* why the link is gone */
 	bool is_lost;
 	unsigned interrupts; /* signals since the redirect was up */
 	int signo;
+	bool leaving; /* a signal, or "-- CMD" has ended: give everything back */
 	bool stirred; /* something that ends the current wait has happened */
 	uv_timer_t status;
 };
 
+/* Ends what waits, also attempts to come back. */
+static void leave(struct run *r)
+{
+	r->leaving = r->stirred = true;
+	if (r->is_lost || !r->tunnel)
+		pg_loop_interrupt(r->app->loop, true);
+}
+
+/* With "-- CMD" a signal is that program's to handle; the terminal gives it Ctrl-C by itself. */
 static void on_signal(void *ctx, int signo)
 {
 	struct run *r = ctx;
+	if (r->child && signo != SIGINT)
+		pg_child_signal(r->child, signo);
+	if (r->child)
+		return;
 	r->interrupts++;
 	r->signo = signo;
-	r->stirred = true;
+	leave(r);
+}
+
+static void on_child_ended(void *ctx)
+{
+	leave(ctx);
 }
 
 static void on_lost(void *ctx, const struct pg_err *why)
@@ -86,8 +109,8 @@ static enum pg_reset on_opened(void *ctx, struct pg_stream *s, const Podgraft__V
 static void show_status(struct run *r, const char *what)
 {
 	struct pg_redirect_counts n = pg_redirects_counts(r->redirects);
-	struct pg_mux *mux = pg_tunnel_mux(r->tunnel);
-	if (!mux)
+	struct pg_mux *mux = r->tunnel ? pg_tunnel_mux(r->tunnel) : NULL;
+	if (!mux) /* on the way back after a loss */
 		return;
 	pg_output_status(&r->app->out,
 			 "%s: %zu open, %llu in all, %.1f MB in, %.1f MB out, %.1f ms", what,
@@ -99,92 +122,6 @@ static void on_status(uv_timer_t *timer)
 {
 	struct run *r = timer->data;
 	show_status(r, r->interrupts ? "draining" : "redirecting");
-}
-
-/* ---- which ports -------------------------------------------------------------------------- */
-
-static int add_want(struct run *r, const struct pg_port_pair *pair, struct pg_err *err)
-{
-	uint8_t bytes[16];
-	int n = inet_pton(AF_INET, r->values->local_address, bytes) == 1    ? 4
-		: inet_pton(AF_INET6, r->values->local_address, bytes) == 1 ? 16
-									    : 0;
-	if (n == 0 && strcmp(r->values->local_address, "localhost") == 0)
-		n = inet_pton(AF_INET, "127.0.0.1", bytes) == 1 ? 4 : 0;
-	if (n == 0) {
-		pg_fail(err, -EINVAL, "--local-address '%s' is no IP address",
-			r->values->local_address);
-		return pg_hint(err, PG_USER, "for example 127.0.0.1, ::1 or localhost");
-	}
-	for (size_t i = 0; i < r->want_count; i++) {
-		if (r->wants[i].pod_port == pair->pod) {
-			pg_fail(err, -EINVAL, "port %u of the pod is named twice", pair->pod);
-			return pg_hint(err, PG_USER, "a port can go to one place only");
-		}
-	}
-	struct pg_redirect_want *w = &r->wants[r->want_count++];
-	w->pod_port = pair->pod;
-	pg_addr_set(&w->local, bytes, n, pair->local);
-	return 0;
-}
-
-static int want_named(struct run *r, char **words, int count, struct pg_err *err)
-{
-	for (int i = 0; i < count; i++) {
-		struct pg_portspec spec;
-		struct pg_port_pair pair;
-		int rc = pg_portspec_parse(words[i], &spec, err);
-		if (rc == 0)
-			rc = pg_port_pair_resolve(&r->job.pod, &spec, &pair, err);
-		if (rc == 0)
-			rc = add_want(r, &pair, err);
-		if (rc < 0)
-			return rc;
-	}
-	return 0;
-}
-
-/* What the agent sees listening; `listens` has room for PG_PORTS_MAX. */
-static int ask_listening(struct run *r, struct pg_listens *listens, size_t *count_out,
-			 struct pg_err *err)
-{
-	Podgraft__V1__PortsRequest request = PODGRAFT__V1__PORTS_REQUEST__INIT;
-	Podgraft__V1__Control question = PODGRAFT__V1__CONTROL__INIT, *answer;
-	question.body_case = PODGRAFT__V1__CONTROL__BODY_PORTS_REQUEST;
-	question.ports_request = &request;
-	int rc = pg_tunnel_ask(r->tunnel, &question, &answer, err);
-	if (rc < 0)
-		return rc;
-	*count_out = 0;
-	if (answer->body_case == PODGRAFT__V1__CONTROL__BODY_PORTS)
-		for (size_t i = 0; i < answer->ports->n_ports && i < PG_PORTS_MAX; i++)
-			listens[(*count_out)++] =
-				(struct pg_listens){ (uint16_t)answer->ports->ports[i]->port,
-						     answer->ports->ports[i]->loopback };
-	pg_msg_free(answer);
-	return 0;
-}
-
-static int want_all(struct run *r, struct pg_err *err)
-{
-	pg_auto_free struct pg_listens *listens = pg_calloc(PG_PORTS_MAX, sizeof(*listens));
-	struct pg_port_pair pairs[PG_PAIRS_MAX];
-	size_t count = 0;
-	if (!listens)
-		return pg_fail(err, -ENOMEM, "list the pod's ports");
-	int rc = ask_listening(r, listens, &count, err);
-	if (rc < 0)
-		return rc;
-	size_t n = pg_port_pairs_all(&r->job.pod, r->values->pod.container, listens, count, pairs);
-	if (n == 0) {
-		pg_fail(err, -ENOENT, "nothing in pod '%s' listens beyond loopback.",
-			r->job.pod.name);
-		return pg_hint(err, PG_TARGET, "name a port: podgraft redirect %s PORT[:LOCAL]",
-			       r->job.pod.name);
-	}
-	for (size_t i = 0; i < n && rc == 0; i++)
-		rc = add_want(r, &pairs[i], err);
-	return rc;
 }
 
 /* ---- up ----------------------------------------------------------------------------------- */
@@ -223,58 +160,102 @@ static void warn_if_closed(struct run *r, const struct pg_redirect_want *w)
 		text, w->pod_port);
 }
 
-static int arm(struct run *r, struct pg_err *err)
-{
-	char owner[PG_OWNER_MAX + 1];
-	owner_name(owner);
-	for (size_t i = 0; i < r->want_count; i++) {
-		int rc = pg_redirects_start(r->redirects, r->tunnel, &r->wants[i],
-					    r->values->no_local, owner, r->mechanism, err);
-		if (rc < 0)
-			return rc;
-	}
-	return 0;
-}
-
-static void say_ready(struct run *r)
+/* What now reaches what: when it is up (event "ready"), and when it is up again ("resumed"). */
+static void say_up(struct run *r, const char *event)
 {
 	struct pg_output *out = &r->app->out;
 	const char *transport = r->job.platform->ops->transport(r->job.platform);
 	json_t *list = json_array();
 	char text[PG_ADDR_TEXT];
-	for (size_t i = 0; i < r->want_count; i++) {
-		const struct pg_redirect_want *w = &r->wants[i];
+	for (size_t i = 0; i < r->wants.count; i++) {
+		const struct pg_redirect_want *w = &r->wants.items[i];
 		pg_addr_text(&w->local, text);
 		json_array_append_new(list,
 				      json_pack("{s:i, s:s}", "port", w->pod_port, "local", text));
 		pg_output_info(out, "port %u of pod '%s' now reaches %s (%s, %s)", w->pod_port,
 			       r->job.pod.name, text, r->mechanism, transport);
 	}
-	pg_output_event(out, "ready", "{s:s, s:s, s:s, s:s, s:b, s:o}", "pod", r->job.pod.name,
+	pg_output_event(out, event, "{s:s, s:s, s:s, s:s, s:b, s:o}", "pod", r->job.pod.name,
 			"container", pg_tunnel_graft(r->tunnel)->container, "transport", transport,
 			"mechanism", r->mechanism, "reused", pg_tunnel_graft(r->tunnel)->reused,
 			"redirects", list);
-	if (!r->child)
-		pg_output_info(out, "Ctrl-C gives %s back", r->want_count == 1 ? "it" : "them");
 }
 
-static int bring_up(struct run *r, const struct pg_operands *ops, struct pg_err *err)
+/* Grafts, links and arms everything that is wanted. */
+static int link_up(struct run *r, struct pg_err *err)
 {
 	struct pg_tunnel_config config = { .loop = r->app->loop,
 					   .platform = r->job.platform,
 					   .pod = &r->job.pod,
 					   .spec = &r->job.spec,
+					   .session = r->session,
 					   .events = { on_opened, on_lost },
 					   .ctx = r };
-	int first_port = r->values->pod.selector ? 0 : 1;
-	int rc = want_named(r, ops->items + first_port, ops->count - first_port, err);
+	int rc = pg_tunnel_open(&config, &r->tunnel, err);
+	if (rc == 0 && r->wants.count == 0)
+		rc = pg_wants_all(&r->job.pod, r->values->local_address, r->values->pod.container,
+				  r->tunnel, &r->wants, err);
+	for (size_t i = pg_redirects_counts(r->redirects).redirects; rc == 0 && i < r->wants.count;
+	     i++)
+		rc = pg_redirects_add(r->redirects, &r->wants.items[i], err);
 	if (rc == 0)
-		rc = pg_tunnel_open(&config, &r->tunnel, err);
-	if (rc == 0 && r->want_count == 0)
-		rc = want_all(r, err);
-	if (rc == 0)
-		rc = arm(r, err);
+		rc = pg_redirects_arm(r->redirects, r->tunnel, r->values->no_local, r->owner,
+				      r->mechanism, err);
 	return rc;
+}
+
+/* ---- back after a loss -------------------------------------------------------------------- */
+
+/* Whether trying again is of no use. Right after a loss an API server that starts may refuse or not
+ * find what it will know in a moment. */
+static bool is_final(const struct pg_err *err, uint64_t lost_for_ms)
+{
+	if (err->code == -ECANCELED || err->code == -EBUSY || err->code == -EINVAL)
+		return true;
+	bool is_word = err->code == -EACCES || err->code == -EPERM || err->code == -ENOENT;
+	return is_word && lost_for_ms > LOST_GRACE_MS;
+}
+
+/* Waits before the next attempt, a little more or less than `wait_ms`, so that many laptops do not
+ * come back at once. A signal or the end of "-- CMD" ends the wait. */
+static void back_off(struct run *r, uint64_t wait_ms)
+{
+	uint8_t dice;
+	pg_random(&dice, 1);
+	wait_ms = wait_ms * 4 / 5 + wait_ms * 2 / 5 * dice / 255;
+	pg_output_status(&r->app->out, "link lost: %s; trying again", r->lost.what);
+	pg_loop_wait(r->app->loop, &r->leaving, pg_loop_now_ms(r->app->loop) + wait_ms);
+}
+
+static int try_again(struct run *r, struct pg_err *err)
+{
+	pg_tunnel_close(pg_take_ptr(&r->tunnel));
+	r->is_lost = false;
+	pg_redirects_disarmed(r->redirects);
+	int rc = pg_pod_job_again(&r->job, err);
+	return rc < 0 ? rc : link_up(r, err);
+}
+
+/* The link is lost, and the app serves its clients itself: comes back with everything as it was. */
+static int come_back(struct run *r, struct pg_err *err)
+{
+	uint64_t since = pg_loop_now_ms(r->app->loop), wait_ms = BACK_OFF_MS;
+	int rc = -ENOTCONN;
+	pg_output_warn(&r->app->out, "pod '%s': link lost: %s; the app answers until it is back",
+		       r->job.pod.name, r->lost.what);
+	pg_output_event(&r->app->out, "lost", "{s:s}", "message", r->lost.what);
+	while (rc < 0 && !r->leaving) {
+		rc = try_again(r, err);
+		if (rc == 0)
+			break;
+		if (is_final(err, pg_loop_now_ms(r->app->loop) - since))
+			return r->leaving ? 0 : rc;
+		back_off(r, wait_ms);
+		wait_ms = pg_min_u64(wait_ms * 2, BACK_OFF_MOST_MS);
+	}
+	if (rc == 0)
+		say_up(r, "resumed");
+	return 0;
 }
 
 /* ---- down --------------------------------------------------------------------------------- */
@@ -287,7 +268,7 @@ static void drain(struct run *r)
 	unsigned seen = r->interrupts;
 	if (open == 0)
 		return;
-	if (r->signo != SIGINT)
+	if (r->signo == SIGTERM || r->signo == SIGHUP)
 		deadline = pg_loop_now_ms(r->app->loop) + TERM_DRAIN_MS;
 	pg_output_info(out, "draining %zu connection%s, Ctrl-C again to cut", open,
 		       open == 1 ? "" : "s");
@@ -301,6 +282,7 @@ static void drain(struct run *r)
 
 static void bring_down(struct run *r)
 {
+	pg_loop_interrupt(r->app->loop, false);
 	if (r->tunnel && r->redirects)
 		pg_redirects_stop(r->redirects, r->tunnel);
 	if (r->redirects)
@@ -312,54 +294,40 @@ static void bring_down(struct run *r)
 	r->tunnel = NULL;
 }
 
-/* Waits for whatever ends a redirect: a signal, the link, the program of "-- CMD". */
+/* ---- the whole ---------------------------------------------------------------------------- */
+
+/* Serves until a signal or the end of "-- CMD", whose status it then returns. */
 static int stay_up(struct run *r, struct pg_err *err)
 {
-	const bool *until = r->child ? pg_child_ended(r->child) : &r->stirred;
-	while (!r->is_lost && r->interrupts == 0 && !(r->child && *until)) {
-		r->stirred = false;
-		int rc = pg_loop_wait(r->app->loop, until, pg_loop_now_ms(r->app->loop) + 200);
-		if (rc == -ECANCELED)
-			break;
-	}
-	if (!r->is_lost)
-		return 0;
-	*err = r->lost;
-	pg_output_event(&r->app->out, "lost", "{s:s}", "message", r->lost.what);
-	pg_wrap(err, "pod '%s': link lost", r->job.pod.name);
-	return pg_hint(err, PG_LINK, "the app in the pod answers again; run the command again");
-}
-
-/* The program of "-- CMD": its status is ours. A signal to us is its to handle. */
-static int run_child(struct run *r, struct pg_err *err)
-{
 	int rc = 0;
-	while (!*pg_child_ended(r->child) && rc == 0) {
-		unsigned seen = r->interrupts;
-		rc = stay_up(r, err);
-		if (rc == 0 && r->interrupts != seen && r->signo != SIGINT)
-			pg_child_signal(r->child, r->signo);
-		r->interrupts = 0;
+	while (!r->leaving && rc == 0) {
+		r->stirred = r->is_lost;
+		pg_loop_wait(r->app->loop, &r->stirred, UINT64_MAX);
+		if (r->is_lost && !r->leaving)
+			rc = come_back(r, err);
 	}
-	return rc < 0 ? rc : pg_child_status(r->child);
+	if (r->child && pg_child_has_ended(r->child))
+		return pg_child_status(r->child);
+	return rc;
 }
 
 static int serve(struct run *r, const struct pg_operands *ops, struct pg_err *err)
 {
 	int code = 0;
-	if (ops->command) {
-		int rc = pg_child_start(r->app->loop, ops->command, &r->child, &code, err);
-		if (rc < 0) {
-			pg_output_error(&r->app->out, err);
-			return code;
-		}
+	if (ops->command && pg_child_start(r->app->loop, ops->command, on_child_ended, r, &r->child,
+					   &code, err) < 0) {
+		pg_output_error(&r->app->out, err);
+		return code;
 	}
-	say_ready(r);
-	for (size_t i = 0; i < r->want_count && !r->child; i++)
-		warn_if_closed(r, &r->wants[i]);
-	if (!r->child)
+	say_up(r, "ready");
+	if (!r->child) {
+		pg_output_info(&r->app->out, "Ctrl-C gives %s back",
+			       r->wants.count == 1 ? "it" : "them");
+		for (size_t i = 0; i < r->wants.count; i++)
+			warn_if_closed(r, &r->wants.items[i]);
 		uv_timer_start(&r->status, on_status, 0, STATUS_MS);
-	return r->child ? run_child(r, err) : stay_up(r, err);
+	}
+	return stay_up(r, err);
 }
 
 static void say_ended(struct run *r)
@@ -367,6 +335,31 @@ static void say_ended(struct run *r)
 	struct pg_redirect_counts n = pg_redirects_counts(r->redirects);
 	pg_output_event(&r->app->out, "ended", "{s:I, s:I}", "connections", (json_int_t)n.total,
 			"refused", (json_int_t)n.refused);
+}
+
+/* Everything between "the pod is known" and "nothing is left". */
+static int redirect(struct run *r, const struct pg_operands *ops, struct pg_err *err)
+{
+	int first_port = r->values->pod.selector ? 0 : 1;
+	r->redirects = pg_redirects_new(r->app->loop, &r->app->out.log);
+	if (!r->redirects)
+		return pg_fail(err, -ENOMEM, "start a redirect");
+	int rc = pg_wants_named(&r->job.pod, r->values->local_address, ops->items + first_port,
+				ops->count - first_port, &r->wants, err);
+	if (rc == 0)
+		rc = link_up(r, err);
+	if (rc == 0) {
+		pg_loop_on_signal(r->app->loop, on_signal, r);
+		rc = serve(r, ops, err);
+	}
+	uv_timer_stop(&r->status);
+	bring_down(r);
+	pg_loop_on_signal(r->app->loop, NULL, NULL);
+	if (rc >= 0)
+		say_ended(r);
+	pg_redirects_free(r->redirects);
+	pg_child_free(r->child);
+	return rc;
 }
 
 static void on_run_closed(uv_handle_t *handle)
@@ -397,24 +390,13 @@ static int run(struct pg_app *app, void *values, const struct pg_operands *ops, 
 	r->values = v;
 	uv_timer_init(pg_loop_uv(app->loop), &r->status);
 	r->status.data = r;
+	owner_name(r->owner);
 	int rc = check_profile(v, err);
 	if (rc == 0)
 		rc = pg_pod_job_begin(app, &v->pod, target, PG_PROFILE_REDIRECT, &r->job, err);
 	if (rc == 0) {
-		r->redirects = pg_redirects_new(app->loop, &app->out.log);
-		rc = r->redirects ? bring_up(r, ops, err)
-				  : pg_fail(err, -ENOMEM, "start a redirect");
-		if (rc == 0) {
-			pg_loop_on_signal(app->loop, on_signal, r);
-			rc = serve(r, ops, err);
-		}
-		uv_timer_stop(&r->status);
-		bring_down(r);
-		pg_loop_on_signal(app->loop, NULL, NULL);
-		if (rc >= 0)
-			say_ended(r);
-		pg_redirects_free(r->redirects);
-		pg_child_free(r->child);
+		pg_random(r->session, sizeof(r->session));
+		rc = redirect(r, ops, err);
 		pg_pod_job_end(&r->job);
 	}
 	uv_close((uv_handle_t *)&r->status, on_run_closed);

@@ -1,6 +1,7 @@
 #include "injector/pod_job.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "injector/keys.h"
 #include "injector/kube_platform.h"
@@ -70,11 +71,11 @@ int pg_pod_job_begin(struct pg_app *app, const struct pg_pod_values *values, con
 	if (!out->platform)
 		return err->code;
 	pg_app_show_waits(app, out->platform);
-	struct pg_target_spec target_spec = { .target = target,
-					      .selector = values->selector,
-					      .container = values->container,
-					      .wait_ms = values->pod_wait_ms };
-	rc = out->platform->ops->resolve(out->platform, &target_spec, &out->pod, err);
+	out->target = (struct pg_target_spec){ .target = target,
+					       .selector = values->selector,
+					       .container = values->container,
+					       .wait_ms = values->pod_wait_ms };
+	rc = out->platform->ops->resolve(out->platform, &out->target, &out->pod, err);
 	if (rc < 0) {
 		pg_pod_job_end(out);
 		return rc;
@@ -91,6 +92,16 @@ int pg_pod_job_begin(struct pg_app *app, const struct pg_pod_values *values, con
 	rc = check_network(&out->pod, out->spec.profile, err);
 	if (rc < 0)
 		pg_pod_job_end(out);
+	return rc;
+}
+
+int pg_pod_job_again(struct pg_pod_job *job, struct pg_err *err)
+{
+	char was[sizeof(job->pod.uid)];
+	memcpy(was, job->pod.uid, sizeof(was));
+	int rc = job->platform->ops->resolve(job->platform, &job->target, &job->pod, err);
+	if (rc == 0 && strcmp(was, job->pod.uid) != 0)
+		pg_output_info(&job->app->out, "pod '%s' takes its place", job->pod.name);
 	return rc;
 }
 

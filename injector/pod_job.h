@@ -18,6 +18,7 @@ extern const char *const pg_pull_policies[], *const pg_profiles[], *const pg_tra
 struct pg_pod_job {
 	struct pg_app *app;
 	struct pg_platform *platform;
+	struct pg_target_spec target;
 	struct pg_pod pod;
 	struct pg_keys keys;
 	struct pg_graft_spec spec;
@@ -27,4 +28,8 @@ struct pg_pod_job {
  * profile is `least` unless the person chose one. On failure nothing needs to be ended. */
 int pg_pod_job_begin(struct pg_app *app, const struct pg_pod_values *values, const char *target,
 		     enum pg_profile least, struct pg_pod_job *out, struct pg_err *err);
+
+/* Resolves the target again, for a pod that may have gone: another one of the same owner may have
+ * taken its place. Says so when it is another. */
+int pg_pod_job_again(struct pg_pod_job *job, struct pg_err *err);
 void pg_pod_job_end(struct pg_pod_job *job);

@@ -161,18 +161,23 @@ static int explain(const Podgraft__V1__RedirectStatus *st, uint16_t port, struct
 	return pg_hint(err, PG_TARGET, "ask them to end it, or choose another pod");
 }
 
-int pg_redirects_start(struct pg_redirects *r, struct pg_tunnel *t,
-		       const struct pg_redirect_want *want, bool no_local, const char *owner,
-		       char mechanism_out[32], struct pg_err *err)
+int pg_redirects_add(struct pg_redirects *r, const struct pg_redirect_want *want,
+		     struct pg_err *err)
 {
 	if (r->count == REDIRECTS_MAX)
 		return pg_fail(err, -ENOSPC, "more than %d redirects.", REDIRECTS_MAX);
-	struct entry *e = &r->entries[r->count];
-	*e = (struct entry){ .want = *want };
+	r->entries[r->count++] = (struct entry){ .want = *want };
+	return 0;
+}
+
+static int arm_one(struct pg_redirects *r, size_t i, struct pg_tunnel *t, bool no_local,
+		   const char *owner, char mechanism_out[32], struct pg_err *err)
+{
+	struct entry *e = &r->entries[i];
 	Podgraft__V1__RedirectStart start = PODGRAFT__V1__REDIRECT_START__INIT;
 	Podgraft__V1__Control question = PODGRAFT__V1__CONTROL__INIT, *answer;
-	start.redirect = (uint32_t)++r->count; /* its connections may come before the answer */
-	start.port = want->pod_port;
+	start.redirect = (uint32_t)i + 1;
+	start.port = e->want.pod_port;
 	start.no_local = no_local;
 	start.owner = (char *)owner;
 	question.body_case = PODGRAFT__V1__CONTROL__BODY_REDIRECT_START;
@@ -184,12 +189,28 @@ int pg_redirects_start(struct pg_redirects *r, struct pg_tunnel *t,
 	if (answer->body_case != PODGRAFT__V1__CONTROL__BODY_REDIRECT_STATUS)
 		rc = pg_fail(err, -EPROTO, "the agent answers another question");
 	else if (st->state != PODGRAFT__V1__REDIRECT_STATE__REDIRECT_STATE_ARMED)
-		rc = explain(st, want->pod_port, err);
+		rc = explain(st, e->want.pod_port, err);
 	else
 		snprintf(mechanism_out, 32, "%s", st->text);
 	pg_msg_free(answer);
 	e->armed = rc == 0;
 	return rc;
+}
+
+int pg_redirects_arm(struct pg_redirects *r, struct pg_tunnel *t, bool no_local, const char *owner,
+		     char mechanism_out[32], struct pg_err *err)
+{
+	int rc = 0;
+	for (size_t i = 0; i < r->count && rc == 0; i++)
+		if (!r->entries[i].armed)
+			rc = arm_one(r, i, t, no_local, owner, mechanism_out, err);
+	return rc;
+}
+
+void pg_redirects_disarmed(struct pg_redirects *r)
+{
+	for (size_t i = 0; i < r->count; i++)
+		r->entries[i].armed = false;
 }
 
 void pg_redirects_stop(struct pg_redirects *r, struct pg_tunnel *t)
@@ -214,5 +235,7 @@ void pg_redirects_stop(struct pg_redirects *r, struct pg_tunnel *t)
 
 struct pg_redirect_counts pg_redirects_counts(const struct pg_redirects *r)
 {
-	return r->counts;
+	struct pg_redirect_counts counts = r->counts;
+	counts.redirects = r->count;
+	return counts;
 }

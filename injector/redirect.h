@@ -19,6 +19,7 @@ struct pg_redirect_counts {
 	uint64_t total, refused; /* connections so far; those that the local side did not take */
 	uint64_t bytes_in, bytes_out; /* from the pod, to the pod; of connections that have ended */
 	size_t open;
+	size_t redirects; /* that were added */
 };
 
 /* `log` is borrowed. NULL: out of memory. */
@@ -27,11 +28,17 @@ struct pg_redirects *pg_redirects_new(struct pg_loop *loop, const struct pg_log 
 /* Resets what is open. */
 void pg_redirects_free(struct pg_redirects *r);
 
-/* Arms one over the tunnel: 0, and *mechanism_out (32 bytes) is "tproxy" or "nat"; or what the
- * agent said, in words, with a hint. */
-int pg_redirects_start(struct pg_redirects *r, struct pg_tunnel *t,
-		       const struct pg_redirect_want *want, bool no_local, const char *owner,
-		       char mechanism_out[32], struct pg_err *err);
+/* Adds one, which waits to be armed. -ENOSPC: too many. */
+int pg_redirects_add(struct pg_redirects *r, const struct pg_redirect_want *want,
+		     struct pg_err *err);
+
+/* Arms over the tunnel what is not armed: 0, and *mechanism_out (32 bytes) is "tproxy" or "nat"; or
+ * what the agent said, in words, with a hint. `owner` is shown to others who want the same port. */
+int pg_redirects_arm(struct pg_redirects *r, struct pg_tunnel *t, bool no_local, const char *owner,
+		     char mechanism_out[32], struct pg_err *err);
+
+/* The link is lost, and every rule with it. */
+void pg_redirects_disarmed(struct pg_redirects *r);
 
 /* Takes every rule back; connections go on. Errors are logged: the link's end does it as well. */
 void pg_redirects_stop(struct pg_redirects *r, struct pg_tunnel *t);

@@ -59,7 +59,7 @@ static void on_link_ended(void *ctx, const struct pg_err *why)
 
 /* Grafts, dials and proves: once with an agent on record, and again with a new one when that
  * record turns out to be of a dead one. */
-static int link_up(struct pg_tunnel *t, const uint8_t session[PG_SESSION_BYTES], struct pg_err *err)
+static int link_up(struct pg_tunnel *t, struct pg_err *err)
 {
 	struct pg_platform *p = t->config.platform;
 	struct pg_agent_conn *conn = NULL;
@@ -73,9 +73,9 @@ static int link_up(struct pg_tunnel *t, const uint8_t session[PG_SESSION_BYTES],
 			return rc;
 		rc = pg_agent_connect(t->config.loop, p, t->config.pod, &t->graft, &conn, err);
 		if (rc == 0)
-			return pg_agent_link(conn, t->config.spec->keys, session, &config, &t->link,
-					     err);
-		if (!t->graft.reused || attempt > 0 || rc == -ECANCELED)
+			return pg_agent_link(conn, t->config.spec->keys, t->config.session, &config,
+					     &t->link, err);
+		if (!t->graft.reused || attempt > 0 || err->whose != PG_TARGET)
 			return rc;
 		p->ops->forget(p, t->config.pod, &t->graft);
 	}
@@ -84,13 +84,11 @@ static int link_up(struct pg_tunnel *t, const uint8_t session[PG_SESSION_BYTES],
 int pg_tunnel_open(const struct pg_tunnel_config *config, struct pg_tunnel **out,
 		   struct pg_err *err)
 {
-	uint8_t session[PG_SESSION_BYTES];
 	struct pg_tunnel *t = pg_calloc(1, sizeof(*t));
 	if (!t)
 		return pg_fail(err, -ENOMEM, "open a tunnel");
 	t->config = *config;
-	pg_random(session, sizeof(session));
-	int rc = link_up(t, session, err);
+	int rc = link_up(t, err);
 	if (rc < 0) {
 		pg_tunnel_close(t);
 		return rc;

@@ -161,7 +161,7 @@ void pg_link_free(struct pg_link *l)
 	uv_close((uv_handle_t *)&l->tick, on_timer_closed);
 }
 
-struct pg_mux *pg_link_mux(struct pg_link *l)
+struct pg_mux *pg_link_mux(const struct pg_link *l)
 {
 	return l->mux;
 }

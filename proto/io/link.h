@@ -35,7 +35,7 @@ int pg_link_new(struct pg_loop *loop, struct pg_lane *lane, const struct pg_link
 /* Ends lane and streams; no event follows. NULL is allowed. */
 void pg_link_free(struct pg_link *l);
 
-struct pg_mux *pg_link_mux(struct pg_link *l);
+struct pg_mux *pg_link_mux(const struct pg_link *l);
 
 /* Queues a control message: 0, -ENOMEM, -ENOBUFS. */
 int pg_link_send(struct pg_link *l, const Podgraft__V1__Control *msg);
