@@ -10,7 +10,8 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from harness.cluster import find_cluster  # noqa: E402
-from harness.pods import make_pod  # noqa: E402
+from harness.pods import PORTS, make_pod  # noqa: E402
+from harness.sockets import Listener  # noqa: E402
 from harness.tools import LocalServer, Podgraft  # noqa: E402
 
 
@@ -34,12 +35,26 @@ def pod(cluster):
     p.delete()
 
 
+@pytest.fixture(scope="module")
+def shared_pod(cluster):
+    """The same for all tests of a file, which leave nothing behind in it but the idle agents of their users."""
+    p = make_pod(cluster)
+    yield p
+    p.delete()
+
+
 @pytest.fixture(scope="session")
 def laptop():
     """The developer's program: serves every mode on ports of this machine, and calls itself "laptop"."""
-    server = LocalServer()
-    yield server
-    server.close()
+    with LocalServer() as server:
+        yield server
+
+
+@pytest.fixture
+def listener():
+    """A developer's program that the test plays."""
+    with Listener() as played:
+        yield played
 
 
 @pytest.fixture
@@ -56,6 +71,21 @@ def another_user(cluster, tmp_path_factory):
     p = Podgraft(cluster, tmp_path_factory.mktemp("another"))
     yield p
     p.close()
+
+
+@pytest.fixture(scope="module")
+def same_user(cluster, tmp_path_factory):
+    """One user for all tests of a file: what is redirected by one test stays so for the others, and agents are used again."""
+    p = Podgraft(cluster, tmp_path_factory.mktemp("same"))
+    yield p
+    p.close()
+
+
+@pytest.fixture(scope="module")
+def redirected(same_user, shared_pod, laptop):
+    """The file's pod, with every port redirected to the laptop."""
+    same_user.redirect_to(laptop, shared_pod, *PORTS)
+    return shared_pod
 
 
 @pytest.fixture

@@ -1,8 +1,11 @@
 """Pods, services and deployments made of the test images."""
 
 import itertools
+import os
+import shlex
 import subprocess
-import time
+
+from .waiting import stretched, until
 
 PEER = "localhost/podgraft-peer:1"
 _serial = itertools.count(1)
@@ -12,26 +15,14 @@ PORTS = {"http": 8080, "echo": 7000, "bulk": 9000, "greet": 7001, "halfclose": 7
          "shutfirst": 7006}
 
 
-def until(condition, timeout=30, interval=0.05, what="the condition"):
-    """Waits for `condition()` to be true and returns what it returned."""
-    end = time.monotonic() + timeout
-    while True:
-        value = condition()
-        if value:
-            return value
-        if time.monotonic() > end:
-            raise AssertionError(f"{what}: not within {timeout} s")
-        time.sleep(interval)
-
-
 def container(name="app", image=PEER, args=None, **more):
-    return {"name": name, "image": image, "imagePullPolicy": "Never", "args": args or serve("app"), **more}
+    return {"name": name, "image": image, "imagePullPolicy": "Never", "args": serve("app") if args is None else args, **more}
 
 
 def serve(name):
-    """The arguments of a peer that serves PORTS, its HTTP server under `name`."""
-    return ["multi", f"http:{PORTS['http']}:{name}",
-            *(f"{mode}:{port}" for mode, port in PORTS.items() if mode != "http")]
+    """The arguments of a peer that serves PORTS, calling itself `name` where a manner has a name."""
+    named = ("http", "greet", "shutfirst")
+    return ["multi", *(f"{mode}:{port}:{name}" if mode in named else f"{mode}:{port}" for mode, port in PORTS.items())]
 
 
 class Pod:
@@ -40,6 +31,7 @@ class Pod:
     def __init__(self, cluster, name):
         self.cluster = cluster
         self.name = name
+        self._netns = None
         self.refresh()
 
     def refresh(self):
@@ -52,48 +44,87 @@ class Pod:
         self.host_ip = status.get("hostIP")
         return self
 
-    def container_id(self, name="app"):
-        statuses = self.refresh().object["status"]
-        for entry in statuses.get("containerStatuses", []) + statuses.get("ephemeralContainerStatuses", []):
+    def container(self, name="app"):
+        """The status of a container, ephemeral ones included."""
+        status = self.refresh().object["status"]
+        for entry in status.get("containerStatuses", []) + status.get("ephemeralContainerStatuses", []):
             if entry["name"] == name:
-                return entry["containerID"]
+                return entry
         raise AssertionError(f"no container {name}")
-
-    def pid(self, name="app"):
-        return self.cluster.container_pid(self.container_id(name))
 
     def agents(self):
         """Names of the ephemeral containers that are running."""
         return [entry["name"] for entry in self.refresh().object["status"].get("ephemeralContainerStatuses", [])
                 if "running" in entry["state"]]
 
-    def netns(self, *command, **more):
-        return self.cluster.in_netns(self.pid(), *command, **more)
+    def grafts(self):
+        """Names of all ephemeral containers, also of those that have ended."""
+        return [entry["name"] for entry in self.refresh().object["spec"].get("ephemeralContainers", [])]
+
+    def logs(self, name="app"):
+        return self.cluster.kubectl("logs", self.name, "-c", name)
+
+    def exec(self, *command, container="app"):
+        """Runs a program in a container: what it printed."""
+        return self.cluster.kubectl("exec", self.name, "-c", container, "--", *command)
+
+    # The node's side.
+
+    def pid(self, name="app"):
+        return self.cluster.container_pid(self.container(name)["containerID"])
+
+    @property
+    def netns(self):
+        """A path of the pod's network namespace, good until the pod is deleted."""
+        if self._netns is None:
+            self._netns = os.open(f"/proc/{self.pid()}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        return f"/proc/{os.getpid()}/fd/{self._netns}"
+
+    def entered(self, *command):
+        """The command line that runs a program of the machine inside the pod's network namespace."""
+        return ["nsenter", f"--net={self.netns}", *map(str, command)]
+
+    def run_in_netns(self, *command):
+        """Runs such a program to its end: what it printed."""
+        done = subprocess.run(self.entered(*command), text=True, capture_output=True, timeout=stretched(60), check=False)
+        if done.returncode != 0:
+            raise AssertionError(f"{shlex.join(map(str, command))}: {done.stderr.strip()}")
+        return done.stdout
 
     def rules(self):
-        return self.netns("nft", "list", "ruleset")
+        return self.run_in_netns("nft", "list", "ruleset")
 
     def listeners(self):
         """(address, port) of every listening TCP socket in the pod."""
-        lines = self.netns("ss", "-Hltn").splitlines()
+        lines = self.run_in_netns("ss", "-Hltn").splitlines()
         return sorted(tuple(line.split()[3].rsplit(":", 1)) for line in lines)
 
     def delete(self, wait=False):
-        self.cluster.kubectl("delete", "pod", self.name, "--grace-period=0", "--force", f"--wait={str(wait).lower()}")
+        if self._netns is not None:
+            os.close(self._netns)
+            self._netns = None
+        self.cluster.kubectl("delete", "pod", self.name, "--grace-period=0", "--force", f"--wait={str(wait).lower()}", check=False)
 
 
-def make_pod(cluster, containers=None, name=None, labels=None, **spec):
-    """Creates a pod and waits until it is ready."""
-    name = name or f"pod-{next(_serial)}"
-    cluster.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": labels or {"app": name}},
-                   "spec": {"terminationGracePeriodSeconds": 0, "containers": containers or [container()], **spec}})
-    cluster.kubectl("wait", "pod", name, "--for=condition=Ready", "--timeout=60s")
-    return Pod(cluster, name)
+def make_pods(cluster, *wanted):
+    """Creates pods, each of a list of containers, all at once, and waits until they are ready."""
+    names = []
+    for containers in wanted:
+        names.append(name := f"pod-{next(_serial)}")
+        cluster.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {"app": name}},
+                       "spec": {"terminationGracePeriodSeconds": 0, "containers": containers}})
+    cluster.kubectl("wait", "pod", *names, "--for=condition=Ready", "--timeout=60s")
+    return [Pod(cluster, name) for name in names]
 
 
-def make_service(cluster, pod, ports, name=None, **spec):
+def make_pod(cluster, containers=None):
+    """Creates a pod, by default of one container that serves PORTS, and waits until it is ready."""
+    return make_pods(cluster, containers or [container()])[0]
+
+
+def make_service(cluster, pod, ports, **spec):
     """A Service before `pod`; `ports` are (service port, target port) pairs. Returns its object."""
-    name = name or f"svc-{next(_serial)}"
+    name = f"svc-{next(_serial)}"
     cluster.apply({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name},
                    "spec": {"selector": pod.object["metadata"]["labels"],
                             "ports": [{"name": f"p{port}", "port": port, "targetPort": target} for port, target in ports], **spec}})
@@ -114,15 +145,3 @@ def make_deployment(cluster, replicas=1, containers=None, name=None):
 
 def pods_of(cluster, name):
     return [Pod(cluster, item["metadata"]["name"]) for item in cluster.get("pods", "-l", f"app={name}")["items"]]
-
-
-def stop(process, signo=None, timeout=20):
-    """Ends a process that a test started, and returns its exit code."""
-    if process.poll() is None:
-        process.send_signal(signo) if signo else process.terminate()
-        try:
-            process.wait(timeout)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-    return process.returncode

@@ -1,4 +1,4 @@
-"""The programs under test and around it: podgraft, and peers on this machine."""
+"""The programs under test and around it: podgraft, kubectl, and peers on this machine."""
 
 import json
 import os
@@ -12,7 +12,8 @@ import time
 from pathlib import Path
 
 from .cluster import TOP
-from .pods import PORTS, serve, stop, until
+from .pods import PORTS, serve
+from .waiting import stretched, until
 
 BIN = Path(os.environ.get("E2E_BIN", TOP / "build/dev/bin"))
 PEER_BIN = Path(os.environ.get("E2E_PEER", TOP / "build/dev/bin/peer"))
@@ -24,38 +25,77 @@ def free_port():
         return s.getsockname()[1]
 
 
-def peer(*args, timeout=120, netns_pid=None):
-    """Runs a client of the peer program on this machine (or in a pod's network namespace); its last JSON line."""
+def stop(process, signo=signal.SIGTERM, timeout=20):
+    """Ends a process that a test started, and returns its exit code."""
+    if process.poll() is None:
+        process.send_signal(signo)
+        try:
+            process.wait(stretched(timeout))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    return process.returncode
+
+
+# --- peers on this machine, or on a pod's network ---
+
+def peer_command(*args, pod=None):
     command = [str(PEER_BIN), *map(str, args)]
-    if netns_pid:
-        command = ["nsenter", f"--net=/proc/{netns_pid}/ns/net", *command]
-    done = subprocess.run(command, text=True, capture_output=True, timeout=timeout)
+    return pod.entered(*command) if pod else command
+
+
+def last_object(text):
+    """The last line of JSON that a client printed."""
+    return json.loads(text.strip().splitlines()[-1])
+
+
+def peer(*args, timeout=120, pod=None):
+    """Runs a client of the peer program, on the network of `pod` if one is given: what it reports."""
+    done = subprocess.run(peer_command(*args, pod=pod), text=True, capture_output=True, timeout=stretched(timeout), check=False,
+                          stdin=subprocess.DEVNULL)
     try:
-        return json.loads(done.stdout.strip().splitlines()[-1])
+        return last_object(done.stdout)
     except (ValueError, IndexError):
         return {"ok": False, "output": done.stdout, "error": done.stderr, "code": done.returncode}
 
 
-def who(host, port, timeout_ms=5000, **more):
-    """Which server answers at host:port: the name that the peer's http mode gives itself, or None."""
-    command = [str(PEER_BIN), "get", str(host), str(port), "--path", "/", "--timeout-ms", str(timeout_ms)]
-    if more.get("netns_pid"):
-        command = ["nsenter", f"--net=/proc/{more['netns_pid']}/ns/net", *command]
-    done = subprocess.run(command, text=True, capture_output=True, timeout=timeout_ms / 1000 + 5)
-    match = re.search(r'"name"\s*:\s*"([^"]*)"', done.stdout)
-    return match.group(1) if match else None
+def who_inside(pod, host, port, timeout_ms=5000):
+    """Which peer answers a client on the pod's own network: its name, or None."""
+    return peer("get", host, port, "--timeout-ms", timeout_ms, pod=pod).get("name")
+
+
+class Load:
+    """`peer load` in the background: new connections at a rate, a request on each."""
+
+    def __init__(self, host, port, seconds, rate=100):
+        self.process = subprocess.Popen(peer_command("load", host, port, "--rate", rate, "--seconds", seconds),
+                                        text=True, stdout=subprocess.PIPE)
+
+    def result(self):
+        """Waits for the end: the report. Times in it are milliseconds since its "start_unix_ms"."""
+        text, _ = self.process.communicate(timeout=stretched(120))
+        return last_object(text)
+
+    def close(self):
+        stop(self.process)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
 
 
 class LocalServer:
     """A peer on this machine that serves every mode, on ports of its own: the developer's program."""
 
-    def __init__(self, name="laptop", listen="127.0.0.1"):
-        self.ports = {mode: free_port() for mode in PORTS}
+    def __init__(self, name="laptop", listen="127.0.0.1", ports=None):
+        self.ports = ports or {mode: free_port() for mode in PORTS}
         specs = [spec.split(":") for spec in serve(name)[1:]]
-        args = [":".join([mode, str(self.ports[mode]), *rest]) for mode, _, *rest in specs]
+        args = [":".join([mode, str(self.ports[mode]), *rest]) for mode, _, *rest in specs if mode in self.ports]
         self.process = subprocess.Popen([PEER_BIN, "--listen", listen, "multi", *args], stdout=subprocess.DEVNULL)
         for port in self.ports.values():
-            until(lambda: self._listens(listen, port), what=f"local server on {port}")
+            until(lambda port=port: self._listens(listen, port), what=f"local server on {port}")
 
     @staticmethod
     def _listens(host, port):
@@ -65,29 +105,69 @@ class LocalServer:
     def close(self):
         stop(self.process)
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+class PortForward:
+    """`kubectl port-forward` to ports of a pod; `ports` maps them to those of this machine."""
+
+    def __init__(self, cluster, pod, *ports):
+        self.process = subprocess.Popen(["kubectl", "-n", cluster.namespace, "port-forward", f"pod/{pod.name}",
+                                         *(f":{port}" for port in ports)], env=cluster.env, text=True, stdout=subprocess.PIPE,
+                                        stderr=subprocess.DEVNULL)
+        self.ports = {}
+        while len(self.ports) < len(ports):
+            line = self.process.stdout.readline()
+            if not line:
+                raise AssertionError(f"kubectl port-forward ended with {self.process.wait()}")
+            if found := re.match(r"Forwarding from 127\.0\.0\.1:(\d+) -> (\d+)", line):
+                self.ports[int(found[2])] = int(found[1])
+
+    def close(self):
+        stop(self.process)
+        self.process.stdout.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+# --- podgraft ---
 
 class Podgraft:
     """podgraft with a home of its own: one user on one laptop."""
 
     def __init__(self, cluster, home, **env):
         self.cluster = cluster
-        self.home = home
         self.env = {**cluster.env, "XDG_STATE_HOME": str(home), "HOME": str(home), **env}
+        self.graft = ["--image", cluster.image, "--pull-policy", os.environ.get("E2E_PULL_POLICY", "IfNotPresent")]
         self.running = []
 
-    def run(self, *args, timeout=60, env=None, stdin=None):
-        """Runs to the end: a CompletedProcess with text."""
-        return subprocess.run([BIN / "podgraft", *map(str, args), "-n", self.cluster.namespace] if "--" not in args else
-                              [BIN / "podgraft", args[0], "-n", self.cluster.namespace, *map(str, args[1:])],
-                              env={**self.env, **(env or {})}, text=True, capture_output=True, timeout=timeout, stdin=stdin or subprocess.DEVNULL)
+    def command(self, verb, *args):
+        return [str(BIN / "podgraft"), verb, "-n", self.cluster.namespace, *map(str, args)]
 
-    def redirect(self, *args, ready=True, timeout=60, **more):
-        """Starts `podgraft redirect` and waits until it is up."""
-        r = Redirect(self, args, **more)
+    def run(self, verb, *args, timeout=60, env=None, stdin=subprocess.DEVNULL):
+        """Runs to the end: a CompletedProcess with text."""
+        return subprocess.run(self.command(verb, *args), env={**self.env, **(env or {})}, text=True, capture_output=True,
+                              timeout=stretched(timeout), stdin=stdin, check=False)
+
+    def redirect(self, *args, ready=True, timeout=60, env=None):
+        """Starts `podgraft redirect`; returns it when it is up, with its "ready" event in `up`."""
+        r = Redirect(self.command("redirect", "--output", "json", *self.graft, *args), {**self.env, **(env or {})})
         self.running.append(r)
         if ready:
-            r.event("ready", timeout)
+            r.up = r.event("ready", timeout)
         return r
+
+    def redirect_to(self, laptop, pod, *modes, options=()):
+        """The same for ports of the usual pod and of a LocalServer, by the names of PORTS."""
+        return self.redirect(f"pod/{pod.name}", *(f"{PORTS[mode]}:{laptop.ports[mode]}" for mode in modes), *options)
 
     def close(self):
         for r in self.running:
@@ -97,33 +177,47 @@ class Podgraft:
 class Redirect:
     """A running `podgraft redirect --output json`."""
 
-    def __init__(self, owner, args, env=None):
-        image = ["--image", owner.cluster.image, "--pull-policy", os.environ.get("E2E_PULL_POLICY", "IfNotPresent")]
-        self.process = subprocess.Popen(
-            [BIN / "podgraft", "redirect", "-n", owner.cluster.namespace, "--output", "json", *image, *map(str, args)],
-            env={**owner.env, **(env or {})}, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL)
-        self.events, self.errors = queue.Queue(), []
-        self.seen = []
-        for stream, sink in ((self.process.stdout, self._event), (self.process.stderr, self.errors.append)):
-            threading.Thread(target=lambda s=stream, k=sink: [k(line) for line in s], daemon=True).start()
+    def __init__(self, command, env):
+        self.process = subprocess.Popen(command, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                        stdin=subprocess.DEVNULL)
+        self.up = None
+        self.seen = []          # every object that was taken out of the queue
+        self._objects, self._words = queue.Queue(), []
+        self._readers = [threading.Thread(target=self._read_objects, daemon=True),
+                         threading.Thread(target=self._read_words, daemon=True)]
+        for reader in self._readers:
+            reader.start()
 
-    def _event(self, line):
-        self.events.put(json.loads(line))
+    def _read_objects(self):
+        for line in self.process.stdout:
+            self._objects.put(line)
+
+    def _read_words(self):
+        for line in self.process.stderr:
+            self._words.append(line)
+
+    def _next(self, key, wanted, timeout):
+        end = time.monotonic() + stretched(timeout)
+        while True:
+            ended = self.process.poll() is not None and not self._readers[0].is_alive()
+            try:
+                got = json.loads(self._objects.get(timeout=0.05))
+            except queue.Empty:
+                if ended or time.monotonic() > end:
+                    raise AssertionError(f"no {wanted}; exit code {self.process.poll()}; saw {self.seen}; "
+                                         f"said {''.join(self._words)}") from None
+                continue
+            self.seen.append(got)
+            if key(got):
+                return got
 
     def event(self, name, timeout=30):
         """The next event of that name; fails when the program ends before."""
-        end = time.monotonic() + timeout
-        while True:
-            try:
-                got = self.events.get(timeout=0.1)
-            except queue.Empty:
-                ended = self.process.poll() is not None and self.events.empty()
-                if ended or time.monotonic() > end:
-                    raise AssertionError(f"no event {name!r}; code {self.process.poll()}; saw {self.seen}; said {''.join(self.errors)}")
-                continue
-            self.seen.append(got)
-            if got.get("event") == name:
-                return got
+        return self._next(lambda got: got.get("event") == name, f"event {name!r}", timeout)
+
+    def error(self, timeout=30):
+        """The error that it reports: {"message", "hint", "class", "code"}."""
+        return self._next(lambda got: "error" in got, "error", timeout)["error"]
 
     def interrupt(self):
         self.process.send_signal(signal.SIGINT)
@@ -132,9 +226,21 @@ class Redirect:
         self.process.kill()
         self.process.wait()
 
+    def wait(self, timeout=20):
+        """The exit code, once it has ended by itself."""
+        return self.process.wait(stretched(timeout))
+
     def stop(self, timeout=20):
         """Ctrl-C, and the exit code."""
         return stop(self.process, signal.SIGINT, timeout)
 
     def close(self):
-        stop(self.process)
+        """Ends it without ceremony: Ctrl-C, once more for what is draining, and the hard way."""
+        for signo in (signal.SIGINT, signal.SIGINT, signal.SIGKILL):
+            if self.process.poll() is None:
+                self.process.send_signal(signo)
+                try:
+                    self.process.wait(stretched(2))
+                except subprocess.TimeoutExpired:
+                    pass
+        self.process.wait()
