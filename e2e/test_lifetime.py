@@ -1,0 +1,112 @@
+"""Connections live as long as their two ends want, whatever begins and ends around them."""
+
+import os
+import signal
+
+from harness.pods import PORTS
+from harness.sockets import dial, echoes, ending, read_exactly, who
+from harness.waiting import until
+
+HTTP, GREET = PORTS["http"], PORTS["greet"]
+
+
+def greeted(pod):
+    """A connection to the port that says who serves it: the socket, and the name."""
+    s = dial(pod.ip, GREET)
+    line = b""
+    while not line.endswith(b"\n"):
+        line += read_exactly(s, 1)
+    return s, line.decode().removeprefix("hello from ").strip()
+
+
+def test_a_connection_opened_before_the_redirect_goes_on_through_its_whole_life(podgraft, shared_pod, laptop):
+    old, name = greeted(shared_pod)
+    with old:
+        assert name == "app"
+        r = podgraft.redirect_to(laptop, shared_pod, "greet")
+        assert echoes(old)
+        new, name = greeted(shared_pod)
+        new.close()
+        assert name == "laptop" and echoes(old)
+        assert r.stop() == 0
+        assert echoes(old)
+
+
+def test_a_connection_opened_during_it_goes_on_to_its_end_while_the_redirect_drains(podgraft, shared_pod, laptop):
+    r = podgraft.redirect_to(laptop, shared_pod, "greet")
+    old, name = greeted(shared_pod)
+    assert name == "laptop"
+    r.interrupt()
+    assert r.event("draining")["connections"] == 1
+    new, name = greeted(shared_pod)
+    new.close()
+    assert name == "app", "new connections reach the app while old ones drain"
+    assert echoes(old) and r.process.poll() is None
+    old.close()
+    assert r.event("ended")["connections"] == 1
+    assert r.wait() == 0
+
+
+def test_a_second_ctrl_c_cuts_what_drains(podgraft, shared_pod, laptop):
+    r = podgraft.redirect_to(laptop, shared_pod, "greet")
+    old, _ = greeted(shared_pod)
+    with old:
+        r.interrupt()
+        r.event("draining")
+        r.interrupt()
+        assert r.wait(5) == 0
+        assert ending(old) == "reset"
+    assert who(shared_pod.ip, HTTP) == "app"
+
+
+def test_ctrl_c_with_nothing_open_ends_at_once(podgraft, shared_pod, laptop):
+    r = podgraft.redirect_to(laptop, shared_pod, "http")
+    assert who(shared_pod.ip, HTTP) == "laptop"
+    r.interrupt()
+    assert r.wait(3) == 0
+
+
+def test_sigterm_drains_ten_seconds_at_most(podgraft, shared_pod, laptop):
+    r = podgraft.redirect_to(laptop, shared_pod, "greet")
+    old, _ = greeted(shared_pod)
+    with old:
+        r.process.send_signal(signal.SIGTERM)
+        r.event("draining")
+        assert echoes(old)
+        r.wait(13)
+        assert ending(old) == "reset"
+
+
+def test_the_app_crashes_and_restarts_and_the_redirect_goes_on(lab_only, podgraft, pod, laptop):
+    podgraft.redirect_to(laptop, pod, "greet")
+    old, _ = greeted(pod)
+    with old:
+        os.kill(pod.pid(), signal.SIGKILL)
+        until(lambda: pod.container()["restartCount"] == 1 and "running" in pod.container()["state"], what="a new app container")
+        assert echoes(old)
+        new, name = greeted(pod)
+        new.close()
+        assert name == "laptop"
+
+
+def test_after_draining_nothing_is_left_but_the_idle_agent_which_ends_by_itself(lab_only, podgraft, pod, laptop):
+    rules, listeners = pod.rules(), pod.listeners()
+    r = podgraft.redirect_to(laptop, pod, "http", options=["--idle", "3s"])
+    agent = r.up["container"]
+    assert who(pod.ip, HTTP) == "laptop"
+    assert r.stop() == 0
+    assert pod.rules() == rules
+    control = pod.logs(agent).split("listening on ")[1].split()[0]
+    assert set(pod.listeners()) - set(listeners) <= {tuple(control.rsplit(":", 1))}
+    until(lambda: pod.agents() == [], timeout=10, what="the idle agent's end")
+    assert pod.container(agent)["state"]["terminated"]["exitCode"] == 0
+    assert pod.listeners() == listeners
+
+
+def test_an_agent_that_ended_is_replaced(lab_only, podgraft, pod, laptop):
+    first = podgraft.redirect_to(laptop, pod, "http", options=["--idle", "1s"])
+    first.stop()
+    until(lambda: pod.agents() == [], timeout=10, what="the idle agent's end")
+    second = podgraft.redirect_to(laptop, pod, "http")
+    assert not second.up["reused"] and second.up["container"] != first.up["container"]
+    assert who(pod.ip, HTTP) == "laptop"
