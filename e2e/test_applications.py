@@ -6,14 +6,13 @@ The laptop's program is a second pod of the same image, which podgraft connects 
 import base64
 import hashlib
 import os
-import socket
 import subprocess
 import threading
 
 import pytest
 
 from harness.pods import PORTS, container, make_pods
-from harness.sockets import dial, read_exactly, read_to_end
+from harness.sockets import dial, read_exactly, read_to_end, serves
 from harness.tools import free_port, stop
 from harness.waiting import until
 
@@ -22,12 +21,14 @@ HTTP = PORTS["http"]
 
 @pytest.fixture
 def two_of(cluster):
-    """Makes a pod and a "laptop" of one image, with arguments for the laptop."""
+    """Makes a pod and a "laptop" of one image, with arguments for the laptop, and waits until both serve `port`."""
     made = []
 
-    def make(kind, args=()):
+    def make(kind, port, args=()):
         image = f"localhost/podgraft-{kind}:1"
         made.extend(make_pods(cluster, [container(image=image, args=[])], [container(image=image, args=list(args))]))
+        for pod in made:
+            until(lambda pod=pod: serves(pod.ip, port), what=kind)
         return made
     yield make
     for pod in made:
@@ -39,7 +40,7 @@ def curl(*args):
 
 
 def test_nginx_with_keep_alive(two_of, podgraft):
-    app, laptop = two_of("nginx")
+    app, laptop = two_of("nginx", 80)
     laptop.exec("sh", "-c", "echo nginx on the laptop >/var/www/index.txt; head -c 20000000 /dev/urandom >/var/www/large")
     podgraft.redirect(f"pod/{app.name}", "80", "--local-address", laptop.ip)
     url = f"http://{app.ip}/"
@@ -51,7 +52,7 @@ def test_nginx_with_keep_alive(two_of, podgraft):
 
 
 def test_redis(two_of, podgraft):
-    app, laptop = two_of("redis")
+    app, laptop = two_of("redis", 6379)
     app.exec("redis-cli", "set", "who", "app")
     laptop.exec("redis-cli", "set", "who", "laptop")
     podgraft.redirect(f"pod/{app.name}", "6379", "--local-address", laptop.ip)
@@ -65,9 +66,7 @@ def test_redis(two_of, podgraft):
 
 
 def test_postgresql(two_of, podgraft):
-    app, laptop = two_of("postgres", ["-c", "cluster_name=laptop"])
-    for pod in (app, laptop):
-        until(lambda pod=pod: pod.logs().count("ready to accept connections"), what="PostgreSQL")
+    app, laptop = two_of("postgres", 5432, ["-c", "cluster_name=laptop"])
     podgraft.redirect(f"pod/{app.name}", "5432", "--local-address", laptop.ip)
 
     def query(sql, host):
@@ -135,7 +134,7 @@ def http2_server(tmp_path):
     port = free_port()
     process = subprocess.Popen(["nghttpd", "--no-tls", "--address=127.0.0.1", f"--htdocs={tmp_path}", str(port)],
                                stdout=subprocess.DEVNULL)
-    until(lambda: not socket.socket().connect_ex(("127.0.0.1", port)), what="nghttpd")
+    until(lambda: serves("127.0.0.1", port), what="nghttpd")
     yield port
     stop(process)
 

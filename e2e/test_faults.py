@@ -70,7 +70,7 @@ def test_kill_of_podgraft_the_app_answers_within_15_s_and_nothing_is_left(pod, f
     r, rules, _ = fresh
     r.kill()
     app_answers_within(pod, 15)
-    assert pod.rules() == rules
+    pod.await_rules(rules)
 
 
 def test_the_local_program_ends_and_the_app_answers(podgraft, pod):

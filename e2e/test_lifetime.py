@@ -95,7 +95,7 @@ def test_after_draining_nothing_is_left_but_the_idle_agent_which_ends_by_itself(
     agent = r.up["container"]
     assert who(pod.ip, HTTP) == "laptop"
     assert r.stop() == 0
-    assert pod.rules() == rules
+    pod.await_rules(rules)
     control = pod.logs(agent).split("listening on ")[1].split()[0]
     assert set(pod.listeners()) - set(listeners) <= {tuple(control.rsplit(":", 1))}
     until(lambda: pod.agents() == [], timeout=10, what="the idle agent's end")

@@ -91,7 +91,7 @@ def test_it_goes_back_when_the_redirect_ends(lab_only, podgraft, pod, laptop):
     assert who(pod.ip, HTTP) == "laptop"
     assert r.stop() == 0
     assert who(pod.ip, HTTP) == "app"
-    assert pod.rules() == before
+    pod.await_rules(before)
 
 
 def test_a_second_run_uses_the_same_agent(podgraft, pod, laptop):

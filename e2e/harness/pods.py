@@ -5,6 +5,7 @@ import os
 import shlex
 import subprocess
 
+from .sockets import serves
 from .waiting import stretched, until
 
 PEER = "localhost/podgraft-peer:1"
@@ -68,6 +69,12 @@ class Pod:
         """Runs a program in a container: what it printed."""
         return self.cluster.kubectl("exec", self.name, "-c", container, "--", *command)
 
+    def await_peer(self, container):
+        """Waits until a peer of several manners serves the last of them: being ready says only that it runs."""
+        manner = container["args"][-1].split(":") if container["args"][:1] == ["multi"] else []
+        if len(manner) > 1:
+            until(lambda: serves(self.ip, int(manner[1])), what=f"{self.name}'s port {manner[1]}")
+
     # The node's side.
 
     def pid(self, name="app"):
@@ -94,6 +101,10 @@ class Pod:
     def rules(self):
         return self.run_in_netns("nft", "list", "ruleset")
 
+    def await_rules(self, rules, timeout=1):
+        """Waits until `rules` are all that there are: a client's handshake may be under way when a redirect ends."""
+        until(lambda: self.rules() == rules, timeout, what=f"the pod's rules to be {rules!r}")
+
     def listeners(self):
         """(address, port) of every listening TCP socket in the pod."""
         lines = self.run_in_netns("ss", "-Hltn").splitlines()
@@ -114,7 +125,11 @@ def make_pods(cluster, *wanted):
         cluster.apply({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {"app": name}},
                        "spec": {"terminationGracePeriodSeconds": 0, "containers": containers}})
     cluster.kubectl("wait", "pod", *names, "--for=condition=Ready", "--timeout=60s")
-    return [Pod(cluster, name) for name in names]
+    pods = [Pod(cluster, name) for name in names]
+    for pod, containers in zip(pods, wanted):
+        for one in containers:
+            pod.await_peer(one)
+    return pods
 
 
 def make_pod(cluster, containers=None):

@@ -22,6 +22,15 @@ def dial(host, port, timeout=5, source=None, receive_buffer=None):
     return s
 
 
+def serves(host, port):
+    """Whether connections are taken there."""
+    try:
+        dial(host, port).close()
+        return True
+    except OSError:
+        return False
+
+
 def abort(s):
     """Closes with a reset."""
     s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

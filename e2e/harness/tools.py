@@ -13,6 +13,7 @@ from pathlib import Path
 
 from .cluster import TOP
 from .pods import PORTS, serve
+from .sockets import serves
 from .waiting import stretched, until
 
 BIN = Path(os.environ.get("E2E_BIN", TOP / "build/dev/bin"))
@@ -95,12 +96,7 @@ class LocalServer:
         args = [":".join([mode, str(self.ports[mode]), *rest]) for mode, _, *rest in specs if mode in self.ports]
         self.process = subprocess.Popen([PEER_BIN, "--listen", listen, "multi", *args], stdout=subprocess.DEVNULL)
         for port in self.ports.values():
-            until(lambda port=port: self._listens(listen, port), what=f"local server on {port}")
-
-    @staticmethod
-    def _listens(host, port):
-        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as s:
-            return s.connect_ex((host, port)) == 0
+            until(lambda port=port: serves(listen, port), what=f"local server on {port}")
 
     def close(self):
         stop(self.process)
