@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "proto/base/auto.h"
+#include "proto/io/sock.h"
 
 #define POD4     "10.77.0.2"
 #define POD6     "fd77::2"
@@ -62,8 +63,11 @@ PG_UNUSED static int new_ns(void)
 #define POD_MAC     "02:00:00:00:00:02"
 #define OUTSIDE_MAC "02:00:00:00:00:01"
 
-/* A new link drops packets until the kernel has noticed its carrier. */
-#define WAIT_FOR(link) "until ip link show " link " | grep -q 'state UP'; do sleep 0.01; done"
+/* A new link drops packets until the kernel has noticed its carrier, and a new IPv6 address has no
+ * route until a worker of the kernel has found the time. */
+#define WAIT_FOR_LINK(link) "until ip link show " link " | grep -q 'state UP'; do sleep 0.01; done"
+#define WAIT_FOR_ADDRESS(a) \
+	"until ip -6 route show table local | grep -q 'local " a " '; do sleep 0.01; done"
 
 /* Makes both namespaces and ends in the pod. Neighbours are given, so that nothing waits for their
  * discovery. 0, or -1 with a message. */
@@ -90,10 +94,11 @@ PG_UNUSED static int netns_make(struct netns *ns)
 	       "ip neigh add " OUTSIDE4 " lladdr " OUTSIDE_MAC " dev eth0 && "
 	       "ip neigh add " OUTSIDE6 " lladdr " OUTSIDE_MAC " dev eth0 && "
 	       "ip route add default via " OUTSIDE4 " && "
-	       "ip -6 route add default via " OUTSIDE6 " && " WAIT_FOR("eth0")) != 0)
+	       "ip -6 route add default via " OUTSIDE6
+	       " && " WAIT_FOR_LINK("eth0") " && " WAIT_FOR_ADDRESS(POD6)) != 0)
 		return -1;
 	enter(ns->outside);
-	if (sh(WAIT_FOR("out0")) != 0)
+	if (sh(WAIT_FOR_LINK("out0") " && " WAIT_FOR_ADDRESS(OUTSIDE6)) != 0)
 		return -1;
 	enter(ns->pod);
 	return 0;
@@ -136,19 +141,10 @@ PG_UNUSED static socklen_t sock_address(struct sockaddr_storage *a, const char *
 	return sizeof(*six);
 }
 
-/* "10.77.0.2:8080" or "[fd77::2]:8080" */
-PG_UNUSED static const char *sock_text(const struct sockaddr_storage *a, char out[64])
+/* pg_addr_text() as an expression. */
+PG_UNUSED static const char *sock_text(const struct sockaddr_storage *a, char out[PG_ADDR_TEXT])
 {
-	char host[INET6_ADDRSTRLEN];
-	const struct sockaddr_in *four = (const struct sockaddr_in *)a;
-	const struct sockaddr_in6 *six = (const struct sockaddr_in6 *)a;
-	if (a->ss_family == AF_INET)
-		snprintf(out, 64, "%s:%u", inet_ntop(AF_INET, &four->sin_addr, host, sizeof(host)),
-			 ntohs(four->sin_port));
-	else
-		snprintf(out, 64, "[%s]:%u",
-			 inet_ntop(AF_INET6, &six->sin6_addr, host, sizeof(host)),
-			 ntohs(six->sin6_port));
+	pg_addr_text(a, out);
 	return out;
 }
 

@@ -46,7 +46,7 @@ static int make_mesh(void **state)
 	snprintf(six, sizeof(six), "ip6tables-%s", m->flavour);
 	if (RUN("sh", "-ec", istio_init, "istio-init", four, "127.0.0.6", "127.0.0.1") != 0 ||
 	    RUN("sh", "-ec", istio_init, "istio-init", six, "::6", "::1") != 0 ||
-	    sh("ip addr add ::6/128 dev lo") != 0)
+	    sh("ip addr add ::6/128 dev lo nodad && " WAIT_FOR_ADDRESS("::6")) != 0)
 		return -1;
 	w->listeners[0] = listen_at("0.0.0.0", PORT);
 	w->listeners[1] = listen_at("::", PORT);

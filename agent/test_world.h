@@ -128,7 +128,7 @@ PG_UNUSED static void check_ends(struct world *w, const struct conn *c, const ch
 {
 	struct sockaddr_storage to = { 0 }, peer = { 0 }, client = { 0 };
 	socklen_t peer_len = sizeof(peer), client_len = sizeof(client);
-	char a[64], b[64];
+	char a[PG_ADDR_TEXT], b[PG_ADDR_TEXT];
 	assert_int_equal(pg_rules_original(w->rules, c->server, &to), 0);
 	assert_string_equal(sock_text(&to, a), wanted);
 	assert_int_equal(getpeername(c->server, (struct sockaddr *)&peer, &peer_len), 0);

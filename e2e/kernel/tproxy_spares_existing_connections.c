@@ -22,7 +22,7 @@ int main(void)
 {
 	struct netns ns;
 	struct pair old, taken, later;
-	char where[64];
+	char where[PG_ADDR_TEXT];
 	struct sockaddr_storage a = { 0 };
 	socklen_t len = sizeof(a);
 	BELIEVE(netns_make(&ns) == 0);
