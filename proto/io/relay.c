@@ -14,9 +14,12 @@
 #include "proto/io/sock.h"
 #include "proto/mux/limits.h"
 
+/* What a server may write for a client that is gone before it learns of that. */
+enum { WASTE_MAX = PG_UNACCEPTED_MAX };
+
 /* How the socket is watched: for reading while the stream waits for bytes, for writing while bytes
- * wait for the socket. While neither does, UV_PRIORITIZED (which TCP never raises here) keeps it
- * registered, so that epoll still reports a reset. */
+ * wait for the socket. While neither does, it stays registered for what does not come, so that
+ * epoll still reports a reset: for urgent data, or for a FIN once urgent data has come. */
 struct pg_relay {
 	uv_poll_t poll;
 	int fd;
@@ -26,12 +29,14 @@ struct pg_relay {
 	struct pg_byteq out;  /* from the stream, for the socket */
 	struct pg_byteq kept; /* read before ACCEPTED, to be replayed elsewhere */
 	uint64_t bytes_up, bytes_down;
+	size_t wasted; /* came for a socket that was reset */
 	bool connecting;
 	bool want_read;  /* the stream would take bytes: tell us when there are some */
 	bool got_eof;    /* the socket's read half is at its end */
 	bool stream_eof; /* the stream's is: shutdown after `out` */
 	bool sent_eof;   /* shutdown(SHUT_WR) is done */
-	bool hung_up;    /* both halves ended: nothing to watch for but what is unread */
+	bool urgent;     /* urgent data waits: epoll would report it without end */
+	bool hung_up;    /* so would its end: nothing more comes than what is unread */
 	bool broken;  /* reset by its peer: what it had sent may still be read, nothing written */
 	bool closing; /* uv_close() is under way */
 };
@@ -42,7 +47,7 @@ static void watch(struct pg_relay *r)
 {
 	if (r->closing)
 		return;
-	int events = 0;
+	int events = 0, quiet = r->urgent ? UV_DISCONNECT : UV_PRIORITIZED;
 	if (r->connecting || r->out.len > 0)
 		events |= UV_WRITABLE;
 	if (r->want_read && !r->got_eof && !r->connecting)
@@ -50,7 +55,7 @@ static void watch(struct pg_relay *r)
 	if (r->broken || (events == 0 && r->hung_up))
 		uv_poll_stop(&r->poll);
 	else
-		uv_poll_start(&r->poll, events ? events : UV_PRIORITIZED, on_poll);
+		uv_poll_start(&r->poll, events ? events : quiet, on_poll);
 }
 
 static void on_closed(uv_handle_t *handle)
@@ -90,14 +95,15 @@ static void give_up(struct pg_relay *r, enum pg_reset why)
  * of the reset at its end. */
 static void break_down(struct pg_relay *r)
 {
+	size_t unsent = r->out.len;
 	r->broken = true;
-	if (r->stream && r->out.len > 0)
-		pg_stream_consumed(r->stream, r->out.len);
-	pg_byteq_fini(&r->out);
 	if (r->got_eof || !r->stream) {
 		give_up(r, PG_RESET_PEER);
 		return;
 	}
+	pg_byteq_fini(&r->out);
+	if (unsent > 0)
+		pg_stream_consumed(r->stream, unsent);
 	watch(r);
 	pg_stream_readable(r->stream);
 }
@@ -158,16 +164,19 @@ static void connected(struct pg_relay *r)
 	flush(r);
 }
 
-/* The socket raised what nobody asked for: an error, or the hang-up that follows both FINs. */
-static void lost(struct pg_relay *r, int status)
+/* The socket raised what nobody asked for: an error, urgent data, or a hang-up. */
+static void stirred(struct pg_relay *r, int status, int events)
 {
 	struct pollfd now = { .fd = r->fd };
-	if (status >= 0 && poll(&now, 1, 0) > 0 && !(now.revents & POLLERR)) {
-		r->hung_up = true;
-		watch(r);
+	if (status < 0 || (poll(&now, 1, 0) > 0 && (now.revents & POLLERR))) {
+		break_down(r);
 		return;
 	}
-	break_down(r);
+	if ((now.revents & POLLHUP) || (events & UV_DISCONNECT))
+		r->hung_up = true;
+	else
+		r->urgent = true;
+	watch(r);
 }
 
 static void on_poll(uv_poll_t *handle, int status, int events)
@@ -177,8 +186,8 @@ static void on_poll(uv_poll_t *handle, int status, int events)
 		connected(r);
 		return;
 	}
-	if (status < 0 || (events & UV_PRIORITIZED)) {
-		lost(r, status);
+	if (status < 0 || (events & (UV_PRIORITIZED | UV_DISCONNECT))) {
+		stirred(r, status, events);
 		return;
 	}
 	if (events & UV_READABLE) {
@@ -253,6 +262,20 @@ void pg_relay_on_accepted(void *user)
 		r->events->accepted(r->ctx);
 }
 
+/* The peer of our socket is gone: what is still sent to it is thrown away, but not for ever, while
+ * bytes of its own wait for a far side that does not take them. */
+static void waste(struct pg_relay *r, size_t n)
+{
+	r->wasted += n;
+	if (r->wasted > WASTE_MAX) {
+		give_up(r, PG_RESET_PEER);
+		return;
+	}
+	pg_stream_consumed(r->stream, n);
+	if (!r->broken)
+		break_down(r);
+}
+
 void pg_relay_on_data(void *user, const uint8_t *p, size_t n)
 {
 	struct pg_relay *r = user;
@@ -260,9 +283,7 @@ void pg_relay_on_data(void *user, const uint8_t *p, size_t n)
 	if (!r->connecting && !r->broken && r->out.len == 0)
 		sent = send_some(r, p, n);
 	if (r->broken || sent < 0) {
-		pg_stream_consumed(r->stream, n);
-		if (!r->broken)
-			break_down(r);
+		waste(r, n);
 		return;
 	}
 	if ((size_t)sent < n) {
@@ -314,14 +335,16 @@ void pg_relay_on_gone(void *user, enum pg_reset reason)
 }
 
 /* What was read before ACCEPTED, so that somebody else can still serve the connection. The
- * multiplexer sends no more than fits. */
-static void keep(struct pg_relay *r, const struct iovec *iov, int count, size_t n)
+ * multiplexer sends no more than fits. 0, or -ENOMEM: nobody else can. */
+static int keep(struct pg_relay *r, const struct iovec *iov, int count, size_t n)
 {
 	for (int i = 0; i < count && n > 0; i++) {
 		size_t part = pg_min(n, iov[i].iov_len);
-		pg_byteq_put(&r->kept, iov[i].iov_base, part);
+		if (pg_byteq_put(&r->kept, iov[i].iov_base, part) < 0)
+			return -ENOMEM;
 		n -= part;
 	}
+	return 0;
 }
 
 ssize_t pg_relay_on_read(void *user, const struct iovec *iov, int count)
@@ -331,8 +354,9 @@ ssize_t pg_relay_on_read(void *user, const struct iovec *iov, int count)
 	do
 		n = readv(r->fd, iov, count);
 	while (n < 0 && errno == EINTR);
-	if (n < 0 && errno != EAGAIN)
-		return -errno;
+	if (n < 0 && (errno != EAGAIN || r->broken))
+		return r->broken ? -ECONNRESET : -errno;
+	r->urgent = r->hung_up = false; /* epoll will tell if they still are */
 	if (n < 0) {
 		r->want_read = true;
 		watch(r);
@@ -344,7 +368,8 @@ ssize_t pg_relay_on_read(void *user, const struct iovec *iov, int count)
 		return r->broken ? -ECONNRESET : 0;
 	}
 	r->bytes_up += (uint64_t)n;
-	if (r->events->refused && !pg_stream_is_accepted(r->stream))
-		keep(r, iov, count, (size_t)n);
+	if (r->events->refused && !pg_stream_is_accepted(r->stream) &&
+	    keep(r, iov, count, (size_t)n) < 0)
+		return -ENOMEM;
 	return n;
 }

@@ -21,6 +21,7 @@ int pg_sock_prepare(int fd)
 		return -errno;
 	/* A peer that is gone already makes this fail with EINVAL; reading will tell. */
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
 	return 0;
 }
 

@@ -5,7 +5,8 @@
 
 /* Small calls on TCP sockets that both sides need. Errors are negative errnos. */
 
-/* Nonblocking, close-on-exec, TCP_NODELAY: as every relayed socket is. 0 or a negative errno. */
+/* Nonblocking, close-on-exec, TCP_NODELAY, urgent data in line: as every relayed socket is. 0 or a
+ * negative errno. */
 int pg_sock_prepare(int fd);
 
 /* Closes with a reset instead of a FIN (SO_LINGER 0): what the peer sees is ECONNRESET. */

@@ -1,5 +1,7 @@
 #include "proto/io/relay.h"
 
+#include <poll.h>
+
 #include "proto/io/lane_sock.h"
 #include "proto/io/link.h"
 #include "proto/io/test_pair.h"
@@ -17,6 +19,7 @@ struct world {
 	int returned; /* the client's socket, handed back */
 	bool returned_eof;
 	struct pg_relay *relay;
+	bool is_tight; /* the kernel takes little for the client */
 };
 
 static void on_refused(void *ctx, int fd, struct pg_byteq *kept, bool at_eof, enum pg_reset why)
@@ -91,7 +94,10 @@ static void arrive(struct world *w, uint32_t id)
 	uint8_t packed[64];
 	int near;
 	struct pg_stream *s;
+	const int small = 4096;
 	tcp_pair(&w->client, &near);
+	if (w->is_tight)
+		setsockopt(near, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
 	Podgraft__V1__Open open = PODGRAFT__V1__OPEN__INIT;
 	uint8_t address[4] = { 10, 0, 0, 1 };
 	open.redirect = id;
@@ -300,6 +306,130 @@ static void a_slow_client_holds_the_server_and_loses_nothing(void **state)
 	assert_int_equal(got, sent);
 }
 
+/* Both halves have ended, and the client is reset before it has read all: that is one end. Where
+ * the bytes wait depends on buffers of the kernel, so many sizes are tried. */
+static void a_reset_while_the_last_bytes_wait_is_one_end(void **state)
+{
+	struct world *w = *state;
+	static uint8_t bytes[160 << 10];
+	char byte;
+	w->is_tight = true;
+	for (size_t n = 8 << 10; n <= sizeof(bytes); n += 8 << 10) {
+		int ends = w->agent_ends;
+		join(w);
+		shutdown(w->client, SHUT_WR);
+		assert_int_equal(await(w->loop, w->server, &byte, 1), 0);
+		(void)!send(w->server, bytes, n, MSG_DONTWAIT);
+		shutdown(w->server, SHUT_WR);
+		turn(w->loop, 10);
+		pg_sock_close_reset(w->client);
+		turn(w->loop, 10);
+		assert_int_equal(w->agent_ends, ends + 1);
+		close(w->server);
+		w->client = w->server = -1;
+	}
+}
+
+/* The server answers nobody, as its queue is full; *waiting is who fills it. */
+static void make_deaf(struct world *w, int *waiting)
+{
+	assert_int_equal(listen(w->listener, 0), 0);
+	*waiting = pg_sock_connect((struct sockaddr *)&w->to, 0);
+	assert_true(*waiting >= 0);
+}
+
+/* Lets the server answer: a SYN that was not heard is repeated after a second. */
+static void make_hear(struct world *w, int waiting)
+{
+	struct pollfd ready = { .fd = w->listener, .events = POLLIN };
+	close(accept(w->listener, NULL, NULL));
+	close(waiting);
+	for (int i = 0; i < 100 && poll(&ready, 1, 0) == 0; i++)
+		turn(w->loop, 50);
+	w->server = accept(w->listener, NULL, NULL);
+	assert_true(w->server >= 0);
+}
+
+enum { AHEAD = 40 << 10 }; /* more than is read before the laptop has connected */
+
+/* AHEAD bytes, one urgent and one more of a client whom nobody reads from yet. */
+static void send_urgently(struct world *w)
+{
+	static uint8_t bytes[AHEAD];
+	assert_int_equal(send(w->client, bytes, sizeof(bytes), 0), sizeof(bytes));
+	turn(w->loop, 20);
+	assert_int_equal(send(w->client, "!", 1, MSG_OOB), 1);
+	assert_int_equal(send(w->client, "z", 1, 0), 1);
+	turn(w->loop, 20);
+	assert_int_equal(w->agent_ends + w->laptop_ends + w->refusals, 0);
+}
+
+static void read_urgently(struct world *w)
+{
+	static uint8_t got[AHEAD + 2];
+	size_t n = 0;
+	for (ssize_t more = 1; more > 0 && n<sizeof(got); n += more> 0 ? (size_t)more : 0)
+		more = await(w->loop, w->server, got + n, sizeof(got) - n);
+	assert_int_equal(n, sizeof(got));
+	assert_memory_equal(got + AHEAD, "!z", 2);
+}
+
+static void an_urgent_byte_is_one_of_the_stream(void **state)
+{
+	struct world *w = *state;
+	int waiting;
+	char byte;
+	make_deaf(w, &waiting);
+	arrive(w, 1);
+	send_urgently(w);
+	make_hear(w, waiting);
+	read_urgently(w);
+	assert_int_equal(send(w->server, "y", 1, 0), 1);
+	assert_int_equal(await(w->loop, w->client, &byte, 1), 1);
+}
+
+static void a_reset_after_an_urgent_byte_is_one(void **state)
+{
+	struct world *w = *state;
+	int waiting;
+	char byte;
+	make_deaf(w, &waiting);
+	arrive(w, 1);
+	send_urgently(w);
+	pg_sock_close_reset(w->client);
+	w->client = -1;
+	make_hear(w, waiting);
+	read_urgently(w);
+	assert_int_equal(await(w->loop, w->server, &byte, 1), -ECONNRESET);
+	assert_int_equal(w->agent_ends, 1);
+}
+
+/* The server never reads, so what the client had sent cannot be delivered before the reset; but a
+ * server that writes must not write into nothing for ever. */
+static void a_reset_reaches_a_server_that_only_writes(void **state)
+{
+	struct world *w = *state;
+	static uint8_t chunk[64 << 10];
+	join(w);
+	for (int i = 0; i < 300; i++) {
+		(void)!send(w->client, chunk, sizeof(chunk), MSG_DONTWAIT);
+		turn(w->loop, 1);
+	}
+	pg_sock_close_reset(w->client);
+	w->client = -1;
+	turn(w->loop, 20);
+	ssize_t n = 0;
+	for (int i = 0; i < 300 && n >= 0; i++) {
+		n = send(w->server, chunk, sizeof(chunk), MSG_DONTWAIT | MSG_NOSIGNAL);
+		if (n < 0 && errno == EAGAIN)
+			n = 0;
+		turn(w->loop, 1);
+	}
+	assert_true(n < 0);
+	assert_int_equal(w->agent_ends, 1);
+	assert_int_equal(w->laptop_ends, 1);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -316,6 +446,10 @@ int main(void)
 		TEST(a_connection_that_waits_too_long_is_handed_back),
 		TEST(an_accepted_connection_ends_with_its_link),
 		TEST(a_slow_client_holds_the_server_and_loses_nothing),
+		TEST(a_reset_while_the_last_bytes_wait_is_one_end),
+		TEST(an_urgent_byte_is_one_of_the_stream),
+		TEST(a_reset_after_an_urgent_byte_is_one),
+		TEST(a_reset_reaches_a_server_that_only_writes),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
