@@ -18,7 +18,8 @@ struct side {
 	struct pg_byteq out; /* for this socket; what the other side's was read into */
 	bool got_eof;        /* nothing more to be read here */
 	bool sent_eof;       /* shutdown(SHUT_WR) is done here */
-	bool hung_up;        /* both halves ended: nothing to watch for but what is unread */
+	/* As in relay.c: what epoll would report without end, so it is not watched for. */
+	bool urgent, hung_up;
 };
 
 struct pg_bridge {
@@ -51,7 +52,8 @@ static void watch(struct side *s)
 	else if (s->hung_up || (s->got_eof && s->sent_eof))
 		uv_poll_stop(&s->poll);
 	else
-		uv_poll_start(&s->poll, UV_PRIORITIZED, on_poll); /* a reset is still reported */
+		/* a reset is still reported */
+		uv_poll_start(&s->poll, s->urgent ? UV_DISCONNECT : UV_PRIORITIZED, on_poll);
 }
 
 static void on_closed(uv_handle_t *handle)
@@ -112,11 +114,26 @@ static int fetch(struct side *s)
 	ssize_t n = recv(s->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
 	if (n < 0)
 		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+	s->urgent = s->hung_up = false;
 	if (n == 0)
 		s->got_eof = true;
 	else if (pg_byteq_put(&other(s)->out, bytes, (size_t)n) < 0)
 		return -ENOMEM;
 	return s->bridge->connecting ? 0 : flush(other(s));
+}
+
+/* The socket raised what nobody asked for: an error, which is returned, urgent data, or a hang-up.
+ */
+static int stirred(struct side *s, int status, int events)
+{
+	struct pollfd now = { .fd = s->fd };
+	if (status < 0 || (poll(&now, 1, 0) > 0 && (now.revents & POLLERR)))
+		return -ECONNRESET;
+	if ((now.revents & POLLHUP) || (events & UV_DISCONNECT))
+		s->hung_up = true;
+	else
+		s->urgent = true;
+	return 0;
 }
 
 static void on_poll(uv_poll_t *handle, int status, int events)
@@ -130,12 +147,8 @@ static void on_poll(uv_poll_t *handle, int status, int events)
 			b->connecting = false;
 			rc = flush(s);
 		}
-	} else if (status < 0) {
-		rc = -ECONNRESET;
-	} else if (events & UV_PRIORITIZED) {
-		struct pollfd now = { .fd = s->fd };
-		s->hung_up = poll(&now, 1, 0) > 0 && !(now.revents & POLLERR);
-		rc = s->hung_up ? 0 : -ECONNRESET;
+	} else if (status < 0 || (events & (UV_PRIORITIZED | UV_DISCONNECT))) {
+		rc = stirred(s, status, events);
 	}
 	if (rc == 0 && (events & UV_READABLE))
 		rc = fetch(s);

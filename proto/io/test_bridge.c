@@ -5,7 +5,7 @@
 /* A client and a server with a bridge between them. */
 struct world {
 	struct pg_loop *loop;
-	int client, server;
+	int client, server, near_server; /* the last is the bridge's */
 	struct pg_bridge *bridge;
 	int ends, refused;
 };
@@ -22,13 +22,13 @@ static int set_up(void **state)
 	static struct world w;
 	struct pg_err err;
 	w = (struct world){ .loop = pg_loop_new(&err) };
-	int near_client, near_server;
+	int near_client;
 	struct pg_byteq first;
 	pg_byteq_init(&first, 1024);
 	assert_int_equal(pg_byteq_put(&first, (const uint8_t *)"kept", 4), 0);
 	tcp_pair(&w.client, &near_client);
-	tcp_pair(&near_server, &w.server);
-	assert_int_equal(pg_bridge_new(w.loop, near_client, near_server, &first, false, on_ended,
+	tcp_pair(&w.near_server, &w.server);
+	assert_int_equal(pg_bridge_new(w.loop, near_client, w.near_server, &first, false, on_ended,
 				       &w, &w.bridge),
 			 0);
 	assert_int_equal(first.len, 0);
@@ -103,6 +103,25 @@ static void a_slow_reader_holds_the_writer_and_loses_nothing(void **state)
 	assert_int_equal(got, sent);
 }
 
+/* More than the bridge holds, so that it does not read from the client when the byte comes. */
+static void an_urgent_byte_is_one_of_the_stream(void **state)
+{
+	struct world *w = *state;
+	static uint8_t chunk[PG_BRIDGE_BYTES * 3 / 2];
+	const int small = 4096;
+	size_t got = 0;
+	setsockopt(w->near_server, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
+	assert_int_equal(send(w->client, chunk, sizeof(chunk), 0), sizeof(chunk));
+	turn(w->loop, 20);
+	assert_int_equal(send(w->client, "!", 1, MSG_OOB), 1);
+	turn(w->loop, 20);
+	assert_int_equal(w->ends, 0);
+	shutdown(w->client, SHUT_WR);
+	for (ssize_t n = 1; n > 0; got += n > 0 ? (size_t)n : 0)
+		n = await(w->loop, w->server, chunk, sizeof(chunk));
+	assert_int_equal(got, sizeof(chunk) + 1);
+}
+
 static void a_server_that_refuses_resets_the_client(void **state)
 {
 	struct world *w = *state;
@@ -134,6 +153,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_reset_passes_as_a_reset, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_slow_reader_holds_the_writer_and_loses_nothing,
 						set_up, tear_down),
+		cmocka_unit_test_setup_teardown(an_urgent_byte_is_one_of_the_stream, set_up,
+						tear_down),
 		cmocka_unit_test_setup_teardown(a_server_that_refuses_resets_the_client, set_up,
 						tear_down),
 	};
