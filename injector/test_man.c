@@ -2,86 +2,29 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
-#include <string.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
 #include "injector/cli.h"
-#include "injector/read_file.h"
+#include "proto/base/test_man_page.h"
 
 /* docs/man/podgraft.1 tells of exactly the options that the tables have, under the heading of each
  * command, with the same letters and names of arguments. */
-static struct pg_buf page = PG_BUF_INIT(1 << 20);
+static char *page;
 
-static int read_page(void **state)
+static int open_page(void **state)
 {
 	(void)state;
-	return pg_read_file("../docs/man/podgraft.1", &page, NULL);
-}
-
-static int free_page(void **state)
-{
-	(void)state;
-	pg_buf_fini(&page);
+	page = read_page("../docs/man/podgraft.1");
 	return 0;
 }
 
-/* The part of the page from the line `heading` to the next heading. Owned. */
-static char *part_of(const char *heading)
+static int close_page(void **state)
 {
-	char line[96];
-	snprintf(line, sizeof(line), "\n%s\n", heading);
-	const char *begin = strstr(pg_buf_str(&page), line);
-	if (!begin)
-		fail_msg("podgraft.1 has no '%s'", heading);
-	begin += strlen(line) - 1;
-	const char *section = strstr(begin, "\n.Sh "), *subsection = strstr(begin, "\n.Ss ");
-	const char *end = subsection && (!section || subsection < section) ? subsection : section;
-	return strndup(begin, end ? (size_t)(end - begin) + 1 : strlen(begin));
-}
-
-/* ".It Fl n , Fl -namespace Ns = Ns Ar NAME" for a row of a table. */
-static void item_of(const struct pg_opt *o, char *out, size_t size)
-{
-	char letter[16] = "", value[128] = "", alias[64] = "";
-	if (o->letter)
-		snprintf(letter, sizeof(letter), "Fl %c , ", o->letter);
-	if (o->alias)
-		snprintf(alias, sizeof(alias), " , Fl -%s", o->alias);
-	if (o->kind == PG_OPT_CHOICE) {
-		size_t n = (size_t)snprintf(value, sizeof(value), " Ns = Ns Cm %s", o->choices[0]);
-		for (size_t i = 1; o->choices[i]; i++)
-			n += (size_t)snprintf(value + n, sizeof(value) - n, " | %s", o->choices[i]);
-	} else if (o->argument) {
-		snprintf(value, sizeof(value), " Ns = Ns Ar %s", o->argument);
-	}
-	snprintf(out, size, "\n.It %sFl -%s%s%s\n", letter, o->name, alias, value);
-}
-
-static size_t count_items(const char *part)
-{
-	size_t n = 0;
-	for (const char *p = strstr(part, "\n.It Fl "); p; p = strstr(p + 1, "\n.It Fl "))
-		n++;
-	return n;
-}
-
-static void compare(const char *heading, const struct pg_opt *opts)
-{
-	char *part = part_of(heading);
-	size_t visible = 0;
-	for (const struct pg_opt *o = opts; o && o->name; o++) {
-		char item[256];
-		if (!o->help)
-			continue;
-		visible++;
-		item_of(o, item, sizeof(item));
-		if (!strstr(part, item))
-			fail_msg("'%s' lacks the line%s", heading, item);
-	}
-	if (count_items(part) != visible)
-		fail_msg("'%s' has options that the program does not have", heading);
-	free(part);
+	(void)state;
+	free(page);
+	return 0;
 }
 
 static void every_command_and_option_is_there(void **state)
@@ -92,26 +35,26 @@ static void every_command_and_option_is_there(void **state)
 		if (!(*c)->summary)
 			continue;
 		snprintf(heading, sizeof(heading), ".Ss %s", (*c)->name);
-		compare(heading, (*c)->opts);
+		compare_options(page, heading, (*c)->opts);
 	}
 }
 
 static void general_options(void **state)
 {
 	(void)state;
-	compare(".Sh GENERAL OPTIONS", pg_general_opts);
+	compare_options(page, ".Sh GENERAL OPTIONS", pg_general_opts);
 }
 
 static void options_of_commands_on_a_pod(void **state)
 {
 	(void)state;
-	compare(".Sh OPTIONS OF COMMANDS ON A POD", pg_pod_opts);
+	compare_options(page, ".Sh OPTIONS OF COMMANDS ON A POD", pg_pod_opts);
 }
 
 static void options_of_kubectl(void **state)
 {
 	(void)state;
-	compare(".Sh OPTIONS OF KUBECTL", pg_kube_opts);
+	compare_options(page, ".Sh OPTIONS OF KUBECTL", pg_kube_opts);
 }
 
 int main(void)
@@ -122,5 +65,5 @@ int main(void)
 		cmocka_unit_test(options_of_commands_on_a_pod),
 		cmocka_unit_test(options_of_kubectl),
 	};
-	return cmocka_run_group_tests(tests, read_page, free_page);
+	return cmocka_run_group_tests(tests, open_page, close_page);
 }
