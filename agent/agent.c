@@ -100,12 +100,18 @@ static void maybe_rest(void *ctx)
 		uv_timer_start(&a->rest, on_rest, HANDSHAKE_MS, 0);
 }
 
+static void on_unserved(void *ctx, uint16_t port)
+{
+	struct pg_agent *a = ctx;
+	pg_redirects_park(a->redirects, port);
+}
+
 /* A connection whose redirect has just gone: the app's. */
 static void on_orphan(void *ctx, const struct pg_redirect *rd, int fd,
 		      const struct sockaddr_storage *peer, const struct sockaddr_storage *local)
 {
 	struct pg_agent *a = ctx;
-	pg_connections_serve(a->connections, NULL, rd->id, fd, peer, local);
+	pg_connections_serve(a->connections, NULL, rd, fd, peer, local);
 }
 
 static void restart_idle(struct pg_agent *a)
@@ -196,6 +202,7 @@ int pg_agent_new(struct pg_loop *loop, const struct pg_log *log,
 {
 	static const struct pg_routes_events events = { .linked = on_linked, .info = add_info };
 	static const struct pg_redirect_owner orphans = { .arrived = on_orphan };
+	static const struct pg_connections_events connections_events = { maybe_rest, on_unserved };
 	struct pg_agent *a = pg_calloc(1, sizeof(*a));
 	if (!a)
 		return pg_fail(err, -ENOMEM, "start the agent");
@@ -211,7 +218,7 @@ int pg_agent_new(struct pg_loop *loop, const struct pg_log *log,
 	memcpy(a->identity.laptop_key, config->laptop_key, PG_KEY_BYTES);
 	pg_keys_make(&a->identity.keys);
 	a->redirects = pg_redirects_new(loop, log, config->container, &orphans, a);
-	a->connections = pg_connections_new(loop, log, maybe_rest, a);
+	a->connections = pg_connections_new(loop, log, &connections_events, a);
 	int rc = a->redirects && a->connections ? 0 : pg_fail(err, -ENOMEM, "start the agent");
 	if (rc == 0)
 		rc = pg_routes_new(loop, &a->identity, &events, a, &a->routes, err);

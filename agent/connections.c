@@ -19,6 +19,7 @@ struct connection {
 	struct pg_connections *all;
 	struct connection *next, **link;
 	struct sockaddr_storage local; /* where the client was going */
+	bool no_fallback;              /* reset what the laptop does not serve */
 	uv_timer_t patience;           /* runs until the laptop has accepted */
 	struct pg_relay *relay;        /* served by the laptop, */
 	struct pg_bridge *bridge;      /* or by the app */
@@ -27,7 +28,7 @@ struct connection {
 struct pg_connections {
 	struct pg_loop *loop;
 	const struct pg_log *log;
-	void (*emptied)(void *ctx);
+	const struct pg_connections_events *events;
 	void *ctx;
 	struct connection *first;
 	size_t count;
@@ -36,12 +37,12 @@ struct pg_connections {
 };
 
 struct pg_connections *pg_connections_new(struct pg_loop *loop, const struct pg_log *log,
-					  void (*emptied)(void *ctx), void *ctx)
+					  const struct pg_connections_events *events, void *ctx)
 {
 	struct pg_connections *all = pg_calloc(1, sizeof(*all));
 	if (all)
 		*all = (struct pg_connections){
-			.loop = loop, .log = log, .emptied = emptied, .ctx = ctx
+			.loop = loop, .log = log, .events = events, .ctx = ctx
 		};
 	return all;
 }
@@ -76,7 +77,7 @@ static void drop(struct connection *c)
 		c->next->link = c->link;
 	uv_close((uv_handle_t *)&c->patience, on_dropped);
 	if (--all->count == 0)
-		all->emptied(all->ctx);
+		all->events->emptied(all->ctx);
 }
 
 static void on_bridge_ended(void *ctx, bool refused)
@@ -101,6 +102,15 @@ static void fall_back(struct connection *c, int fd, struct pg_byteq *kept, bool 
 		drop(c);
 }
 
+/* The next client need not come by the laptop at all. */
+static void unserved(const struct connection *c)
+{
+	uint8_t bytes[16];
+	uint16_t port;
+	if (pg_addr_bytes(&c->local, bytes, &port) > 0)
+		c->all->events->unserved(c->all->ctx, port);
+}
+
 static void on_refused(void *ctx, int fd, struct pg_byteq *kept, bool at_eof, enum pg_reset why)
 {
 	struct connection *c = ctx;
@@ -111,6 +121,8 @@ static void on_refused(void *ctx, int fd, struct pg_byteq *kept, bool at_eof, en
 		       pg_reset_name(why));
 	c->relay = NULL;
 	uv_timer_stop(&c->patience);
+	if (why == PG_RESET_REFUSED || why == PG_RESET_TIMEOUT || why == PG_RESET_LIMIT)
+		unserved(c);
 	fall_back(c, fd, kept, at_eof);
 }
 
@@ -124,7 +136,12 @@ static void on_accepted(void *ctx)
 static void on_out_of_patience(uv_timer_t *timer)
 {
 	struct connection *c = timer->data;
-	pg_relay_give_back(c->relay, PG_RESET_TIMEOUT);
+	if (!c->no_fallback) {
+		pg_relay_give_back(c->relay, PG_RESET_TIMEOUT);
+		return;
+	}
+	pg_relay_free(c->relay);
+	drop(c);
 }
 
 static void on_relay_ended(void *ctx, enum pg_reset why)
@@ -136,6 +153,8 @@ static void on_relay_ended(void *ctx, enum pg_reset why)
 static const struct pg_relay_events relay_events = { .refused = on_refused,
 						     .accepted = on_accepted,
 						     .ended = on_relay_ended };
+static const struct pg_relay_events strict_events = { .accepted = on_accepted,
+						      .ended = on_relay_ended };
 
 /* Opens the stream for `c`: 0, or a negative errno with `c` and `fd` untouched. */
 static int open_stream(struct connection *c, struct pg_link *link, uint32_t redirect, int fd,
@@ -156,7 +175,8 @@ static int open_stream(struct connection *c, struct pg_link *link, uint32_t redi
 		return n;
 	struct pg_stream *stream;
 	struct pg_relay *relay;
-	int rc = pg_relay_new(c->all->loop, fd, false, &relay_events, c, &relay);
+	int rc = pg_relay_new(c->all->loop, fd, false,
+			      c->no_fallback ? &strict_events : &relay_events, c, &relay);
 	if (rc < 0)
 		return rc;
 	rc = pg_mux_open(pg_link_mux(link), packed, (size_t)n, relay, &stream);
@@ -171,8 +191,8 @@ static int open_stream(struct connection *c, struct pg_link *link, uint32_t redi
 	return 0;
 }
 
-void pg_connections_serve(struct pg_connections *all, struct pg_link *link, uint32_t redirect,
-			  int fd, const struct sockaddr_storage *peer,
+void pg_connections_serve(struct pg_connections *all, struct pg_link *link,
+			  const struct pg_redirect *rd, int fd, const struct sockaddr_storage *peer,
 			  const struct sockaddr_storage *local)
 {
 	struct connection *c = add(all);
@@ -181,8 +201,14 @@ void pg_connections_serve(struct pg_connections *all, struct pg_link *link, uint
 		return;
 	}
 	c->local = *local;
-	if (link && open_stream(c, link, redirect, fd, peer) == 0)
+	c->no_fallback = rd->no_fallback;
+	if (link && open_stream(c, link, rd->id, fd, peer) == 0)
 		return;
+	if (c->no_fallback) {
+		pg_sock_close_reset(fd);
+		drop(c);
+		return;
+	}
 	struct pg_byteq nothing;
 	pg_byteq_init(&nothing, PG_UNACCEPTED_MAX);
 	fall_back(c, fd, &nothing, false);

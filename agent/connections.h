@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
+#include "agent/redirects.h"
 #include "proto/base/log.h"
 #include "proto/io/link.h"
 
@@ -12,17 +13,25 @@
  * app that the client meant, with all that it has sent. */
 struct pg_connections;
 
-/* NULL: out of memory. `log` is borrowed. `emptied` is called whenever the last one has ended. */
+struct pg_connections_events {
+	/* The last connection has ended. */
+	void (*emptied)(void *ctx);
+	/* The laptop could not serve a connection to `port` of the pod. */
+	void (*unserved)(void *ctx, uint16_t port);
+};
+
+/* NULL: out of memory. All arguments are borrowed for its life. */
 struct pg_connections *pg_connections_new(struct pg_loop *loop, const struct pg_log *log,
-					  void (*emptied)(void *ctx), void *ctx);
+					  const struct pg_connections_events *events, void *ctx);
 
 /* Resets what is left; frees after the loop's turn. */
 void pg_connections_close(struct pg_connections *all);
 
-/* Serves `fd` (taken; prepared) by a stream of `link`, or by the app when `link` is NULL or full.
- * `local` is where the client was going, before any rule. */
-void pg_connections_serve(struct pg_connections *all, struct pg_link *link, uint32_t redirect,
-			  int fd, const struct sockaddr_storage *peer,
+/* Serves `fd` (taken; prepared) by a stream of `link`, or by the app when `link` is NULL or full,
+ * and also later when the laptop does not accept it; where `rd` has no_fallback it is reset
+ * instead. `local` is where the client was going, before any rule. */
+void pg_connections_serve(struct pg_connections *all, struct pg_link *link,
+			  const struct pg_redirect *rd, int fd, const struct sockaddr_storage *peer,
 			  const struct sockaddr_storage *local);
 
 /* Those that are open now; those that went to the app instead, so far. */

@@ -60,7 +60,7 @@ struct pg_redirects *pg_redirects_new(struct pg_loop *loop, const struct pg_log 
 	return all;
 }
 
-static const struct pg_redirect *find_port(const struct pg_redirects *all, uint16_t port)
+static struct pg_redirect *find_port(struct pg_redirects *all, uint16_t port)
 {
 	for (size_t i = 0; i < all->count; i++)
 		if (all->table[i].port == port)
@@ -209,13 +209,40 @@ static int open_intake(struct pg_redirects *all, struct pg_err *err)
 	return 0;
 }
 
-int pg_redirects_start(struct pg_redirects *all, uint32_t id, const struct pg_rule *rule,
-		       const struct pg_redirect_owner *owner, void *ctx, struct pg_claim *claim_out,
-		       struct pg_err *err)
+/* Gives the port of `rd` to the app for a while, or takes it again. */
+static int set_parked(struct pg_redirects *all, struct pg_redirect *rd, bool parked,
+		      struct pg_err *err)
 {
-	const struct pg_redirect *there = find_port(all, rule->port);
-	if (there->id == id && there->ctx == ctx && there->port == rule->port)
+	if (rd->parked == parked)
 		return 0;
+	int rc = pg_rules_park(all->intake->rules, rd->port, parked, err);
+	if (rc == 0) {
+		rd->parked = parked;
+		pg_log(all->log, PG_INFO, "redirect of port %u: %s", rd->port,
+		       parked ? "parked, the laptop does not answer" : "on again");
+	}
+	return rc;
+}
+
+void pg_redirects_park(struct pg_redirects *all, uint16_t port)
+{
+	struct pg_redirect *rd = find_port(all, port);
+	struct pg_err err = { 0 };
+	if (rd == &all->orphans || rd->parked || rd->no_fallback)
+		return;
+	if (set_parked(all, rd, true, &err) < 0)
+		pg_log(all->log, PG_ERROR, "cannot park port %u: %s", port, err.what);
+	else
+		rd->owner->parked(rd->ctx, rd);
+}
+
+int pg_redirects_start(struct pg_redirects *all, uint32_t id, const struct pg_rule *rule,
+		       bool no_fallback, const struct pg_redirect_owner *owner, void *ctx,
+		       struct pg_claim *claim_out, struct pg_err *err)
+{
+	struct pg_redirect *there = find_port(all, rule->port);
+	if (there->id == id && there->ctx == ctx && there->port == rule->port)
+		return set_parked(all, there, false, err);
 	if (all->count == REDIRECTS_MAX)
 		return pg_fail(err, -ENOSPC, "this agent has %d redirects already.", REDIRECTS_MAX);
 	int rc = all->intake ? 0 : open_intake(all, err);
@@ -224,8 +251,9 @@ int pg_redirects_start(struct pg_redirects *all, uint32_t id, const struct pg_ru
 	rc = pg_rules_add(all->intake->rules, rule, claim_out, err);
 	if (rc < 0)
 		return rc;
-	all->table[all->count++] =
-		(struct pg_redirect){ .id = id, .port = rule->port, .owner = owner, .ctx = ctx };
+	all->table[all->count++] = (struct pg_redirect){
+		.id = id, .port = rule->port, .no_fallback = no_fallback, .owner = owner, .ctx = ctx
+	};
 	pg_log(all->log, PG_INFO, "redirect of port %u by %s: started (%s)", rule->port,
 	       rule->holder, pg_rules_mechanism(all->intake->rules));
 	return 0;

@@ -18,11 +18,15 @@ struct pg_redirect_owner {
 	 * callee's, `peer` its client, `local` where it was going. */
 	void (*arrived)(void *ctx, const struct pg_redirect *rd, int fd,
 			const struct sockaddr_storage *peer, const struct sockaddr_storage *local);
+	/* The redirect was parked: its clients reach the app until it is started again. */
+	void (*parked)(void *ctx, const struct pg_redirect *rd);
 };
 
-struct pg_redirect {   /* read-only outside */
-	uint32_t id;   /* as the laptop gave it */
-	uint16_t port; /* of the pod */
+struct pg_redirect {      /* read-only outside */
+	uint32_t id;      /* as the laptop gave it */
+	uint16_t port;    /* of the pod */
+	bool no_fallback; /* the app is not to stand in for the laptop */
+	bool parked;
 	const struct pg_redirect_owner *owner;
 	void *ctx;
 };
@@ -37,12 +41,15 @@ struct pg_redirects *pg_redirects_new(struct pg_loop *loop, const struct pg_log 
 /* Removes every rule, closes the listeners, and frees after the loop's turn. */
 void pg_redirects_close(struct pg_redirects *all);
 
-/* Starts one: `rule` is copied. One that stands already with the same id, port and owner is left as
- * it is: 0. -EBUSY: *claim_out names the holder. -EEXIST: this agent redirects that port for
- * another session. -EPERM and the like: why rules cannot be made here. */
+/* Starts one: `rule` is copied. One that stands already with the same id, port and owner goes on,
+ * and is no longer parked: 0. -EBUSY: *claim_out names the holder. -EEXIST: this agent redirects
+ * that port for another session. -EPERM and the like: why rules cannot be made here. */
 int pg_redirects_start(struct pg_redirects *all, uint32_t id, const struct pg_rule *rule,
-		       const struct pg_redirect_owner *owner, void *ctx, struct pg_claim *claim_out,
-		       struct pg_err *err);
+		       bool no_fallback, const struct pg_redirect_owner *owner, void *ctx,
+		       struct pg_claim *claim_out, struct pg_err *err);
+
+/* Parks the redirect of `port`, if there is one that may be parked, and tells its owner. */
+void pg_redirects_park(struct pg_redirects *all, uint16_t port);
 
 /* Stops the redirect `id` of `ctx`: new connections reach the app from now on. -ENOENT. */
 int pg_redirects_stop(struct pg_redirects *all, uint32_t id, void *ctx, struct pg_err *err);

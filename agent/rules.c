@@ -28,6 +28,7 @@ static const char table_prefix[] = "podgraft-";
 struct entry {
 	uint16_t port;
 	unsigned paths; /* the sets it is in, enum pg_path */
+	bool parked;    /* it is in none at present */
 };
 
 struct pg_rules {
@@ -356,6 +357,22 @@ int pg_rules_remove(struct pg_rules *r, uint16_t port, struct pg_err *err)
 	return 0;
 }
 
+int pg_rules_park(struct pg_rules *r, uint16_t port, bool parked, struct pg_err *err)
+{
+	struct entry *e = find(r, port);
+	if (!e)
+		return pg_fail(err, -ENOENT, "this agent does not redirect port %u.", port);
+	pg_nft_begin(r->nft);
+	put_port(r, e); /* as for a removal: it may have run out */
+	take_port(r, e);
+	if (!parked)
+		put_port(r, e);
+	int code = pg_nft_commit(r->nft, NULL, err);
+	if (code == 0)
+		e->parked = parked;
+	return code;
+}
+
 /* Every port afresh in every set: removed and added, since adding alone keeps the old lease. */
 static int renew_all(struct pg_rules *r, struct pg_err *err)
 {
@@ -364,7 +381,7 @@ static int renew_all(struct pg_rules *r, struct pg_err *err)
 		uint16_t ports[PG_RULES_MAX];
 		size_t n = 0;
 		for (size_t i = 0; i < r->count; i++)
-			if (r->entries[i].paths & path)
+			if ((r->entries[i].paths & path) && !r->entries[i].parked)
 				ports[n++] = r->entries[i].port;
 		pg_nft_del_ports(r->nft, r->table, pg_path_name(path), ports, n);
 		pg_nft_add_ports(r->nft, r->table, pg_path_name(path), ports, n, r->lease_ms);
@@ -380,6 +397,8 @@ static int rearm_all(struct pg_rules *r, struct pg_err *err)
 	for (size_t i = r->count; i-- > 0;) {
 		struct entry e = r->entries[i];
 		int code = 0;
+		if (e.parked)
+			continue;
 		if (!r->owned && is_live_elsewhere(r, e.port)) {
 			code = pg_fail(err, -EBUSY, "port %u was taken by another agent.", e.port);
 			forget(r, &r->entries[i]);
@@ -398,7 +417,10 @@ static int rearm_all(struct pg_rules *r, struct pg_err *err)
 
 int pg_rules_renew(struct pg_rules *r, struct pg_err *err)
 {
-	if (r->count == 0)
+	size_t active = 0;
+	for (size_t i = 0; i < r->count; i++)
+		active += !r->entries[i].parked;
+	if (active == 0)
 		return 0;
 	int code = renew_all(r, err);
 	return code == -ENOENT ? rearm_all(r, err) : code;

@@ -66,6 +66,10 @@ int pg_rules_add(struct pg_rules *r, const struct pg_rule *rule, struct pg_claim
 /* Gives the port back: new connections reach the app, redirected ones go on. -ENOENT: not ours. */
 int pg_rules_remove(struct pg_rules *r, uint16_t port, struct pg_err *err);
 
+/* Gives the port back for a while (`parked`), or takes it again; the claim on it stays ours.
+ * -ENOENT: not ours. */
+int pg_rules_park(struct pg_rules *r, uint16_t port, bool parked, struct pg_err *err);
+
 /* Renews the lease of every rule; to be called each PG_LEASE_RENEW_MS. A rule whose lease ran out
  * meanwhile takes its port again. -EBUSY: that failed for the rule that *err names (without the
  * owner flag another agent may have claimed its port); it is forgotten, the others are renewed.

@@ -54,10 +54,24 @@ static void on_arrived(void *ctx, const struct pg_redirect *rd, int fd,
 		     pg_mux_streams(pg_link_mux(link)) < pg_mux_streams(pg_link_mux(best))))
 			best = link;
 	}
-	pg_connections_serve(s->config.connections, best, rd->id, fd, peer, local);
+	pg_connections_serve(s->config.connections, best, rd, fd, peer, local);
 }
 
-static const struct pg_redirect_owner redirect_owner = { .arrived = on_arrived };
+/* Tells the laptop by every lane that is there: it watches its port and starts the redirect again.
+ */
+static void on_parked(void *ctx, const struct pg_redirect *rd)
+{
+	struct pg_session *s = ctx;
+	Podgraft__V1__RedirectStatus status = PODGRAFT__V1__REDIRECT_STATUS__INIT;
+	status.redirect = rd->id;
+	status.state = PODGRAFT__V1__REDIRECT_STATE__REDIRECT_STATE_PARKED;
+	for (int i = 0; i < PG_SESSION_LANES; i++)
+		if (s->lanes[i].link)
+			answer_status(&s->lanes[i], 0, &status);
+}
+
+static const struct pg_redirect_owner redirect_owner = { .arrived = on_arrived,
+							 .parked = on_parked };
 
 static void start_redirect(struct lane *lane, uint32_t request,
 			   const Podgraft__V1__RedirectStart *start)
@@ -71,8 +85,8 @@ static void start_redirect(struct lane *lane, uint32_t request,
 	struct pg_err err = { 0 };
 	Podgraft__V1__RedirectStatus status = PODGRAFT__V1__REDIRECT_STATUS__INIT;
 	status.redirect = start->redirect;
-	int rc = pg_redirects_start(s->config.redirects, start->redirect, &rule, &redirect_owner, s,
-				    &claim, &err);
+	int rc = pg_redirects_start(s->config.redirects, start->redirect, &rule, start->no_fallback,
+				    &redirect_owner, s, &claim, &err);
 	if (rc == 0) {
 		status.state = PODGRAFT__V1__REDIRECT_STATE__REDIRECT_STATE_ARMED;
 		status.text = (char *)pg_redirects_mechanism(s->config.redirects);

@@ -64,6 +64,25 @@ static void own_sockets_reach_the_app(void **state)
 			 AGENT); /* a mark ends at the pod */
 }
 
+/* A parked port is the app's, and still claimed: it can be taken again at any time. */
+static void parked_ports_reach_the_app(void **state)
+{
+	struct world *w = *state;
+	struct pg_err err = { 0 };
+	add(w, PORT, false);
+	assert_int_equal(pg_rules_park(w->rules, PORT, true, &err), 0);
+	assert_int_equal(answers(w, w->ns.outside, POD4, 0), APP);
+	assert_int_equal(pg_rules_renew(w->rules, &err), 0);
+	assert_int_equal(answers(w, w->ns.outside, POD6, 0), APP);
+	assert_int_equal(pg_rules_park(w->rules, PORT, true, &err), 0);
+	assert_int_equal(pg_rules_park(w->rules, PORT, false, &err), 0);
+	assert_int_equal(answers(w, w->ns.outside, POD4, 0), AGENT);
+	assert_int_equal(pg_rules_park(w->rules, PORT, true, &err), 0);
+	drop(w, PORT);
+	assert_int_equal(pg_rules_park(w->rules, PORT, false, &err), -ENOENT);
+	assert_int_equal(answers(w, w->ns.outside, POD4, 0), APP);
+}
+
 /* Connections made before the table was made at all, and before the port was added. */
 static void existing_connections_live_on(void **state)
 {
@@ -261,6 +280,7 @@ int main(void)
 		BOTH(takes_inside_clients),
 		BOTH(no_local_leaves_inside_clients),
 		BOTH(own_sockets_reach_the_app),
+		BOTH(parked_ports_reach_the_app),
 		BOTH(existing_connections_live_on),
 		BOTH(redirected_connections_survive_removal),
 		BOTH(direct_dial_is_refused),

@@ -26,7 +26,7 @@ enum {
 struct values {
 	struct pg_pod_values pod; /* first: pg_pod_opts fills it */
 	const char *local_address;
-	bool no_local;
+	bool no_local, no_fallback;
 };
 
 static const struct pg_opt options[] = {
@@ -41,6 +41,11 @@ static const struct pg_opt options[] = {
 	  .kind = PG_OPT_FLAG,
 	  .help = "Leave connections from inside the pod alone, kubectl port-forward's among them.",
 	  .at = offsetof(struct values, no_local) },
+	{ .name = "no-fallback",
+	  .kind = PG_OPT_FLAG,
+	  .help = "Reset connections that the local program does not take, instead of giving them "
+		  "to the app.",
+	  .at = offsetof(struct values, no_fallback) },
 	{ .name = NULL },
 };
 
@@ -54,7 +59,8 @@ struct run {
 	struct pg_child *child;
 	struct pg_wants wants;
 	uint8_t session[PG_SESSION_BYTES];
-	char owner[PG_OWNER_MAX + 1]; /* "ann@laptop": what others read who want the same port */
+	char owner[PG_OWNER_MAX + 1];
+	struct pg_redirect_manner manner;
 	char mechanism[32];
 	struct pg_err lost; /* why the link is gone */
 	bool is_lost;
@@ -104,6 +110,12 @@ static enum pg_reset on_opened(void *ctx, struct pg_stream *s, const Podgraft__V
 {
 	struct run *r = ctx;
 	return pg_redirects_opened(r->redirects, s, open, relay_out);
+}
+
+static void on_told(void *ctx, const Podgraft__V1__Control *msg)
+{
+	struct run *r = ctx;
+	pg_redirects_told(r->redirects, r->tunnel, msg);
 }
 
 static void show_status(struct run *r, const char *what)
@@ -189,7 +201,7 @@ static int link_up(struct run *r, struct pg_err *err)
 					   .pod = &r->job.pod,
 					   .spec = &r->job.spec,
 					   .session = r->session,
-					   .events = { on_opened, on_lost },
+					   .events = { on_opened, on_told, on_lost },
 					   .ctx = r };
 	int rc = pg_tunnel_open(&config, &r->tunnel, err);
 	if (rc == 0 && r->wants.count == 0)
@@ -199,8 +211,7 @@ static int link_up(struct run *r, struct pg_err *err)
 	     i++)
 		rc = pg_redirects_add(r->redirects, &r->wants.items[i], err);
 	if (rc == 0)
-		rc = pg_redirects_arm(r->redirects, r->tunnel, r->values->no_local, r->owner,
-				      r->mechanism, err);
+		rc = pg_redirects_arm(r->redirects, r->tunnel, r->mechanism, err);
 	return rc;
 }
 
@@ -341,7 +352,10 @@ static void say_ended(struct run *r)
 static int redirect(struct run *r, const struct pg_operands *ops, struct pg_err *err)
 {
 	int first_port = r->values->pod.selector ? 0 : 1;
-	r->redirects = pg_redirects_new(r->app->loop, &r->app->out.log);
+	r->manner = (struct pg_redirect_manner){ .no_local = r->values->no_local,
+						 .no_fallback = r->values->no_fallback,
+						 .owner = r->owner };
+	r->redirects = pg_redirects_new(r->app->loop, &r->app->out.log, &r->manner);
 	if (!r->redirects)
 		return pg_fail(err, -ENOMEM, "start a redirect");
 	int rc = pg_wants_named(&r->job.pod, r->values->local_address, ops->items + first_port,

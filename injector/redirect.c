@@ -6,6 +6,7 @@
 #include <time.h>
 #include <uv.h>
 
+#include "injector/probe.h"
 #include "proto/base/mem.h"
 #include "proto/io/relay.h"
 #include "proto/io/sock.h"
@@ -13,8 +14,10 @@
 enum { REDIRECTS_MAX = 256, REFUSALS_MS = 10000 };
 
 struct entry {
+	struct pg_redirects *all;
 	struct pg_redirect_want want;
 	bool armed;
+	struct pg_probe *probe; /* while parked: waits for somebody to listen here */
 };
 
 struct connection {
@@ -27,6 +30,8 @@ struct connection {
 struct pg_redirects {
 	struct pg_loop *loop;
 	const struct pg_log *log;
+	const struct pg_redirect_manner *manner;
+	struct pg_tunnel *tunnel;            /* of the last arming; for probes */
 	struct entry entries[REDIRECTS_MAX]; /* a redirect's id is its index + 1 */
 	size_t count;
 	struct connection *first;
@@ -34,11 +39,12 @@ struct pg_redirects {
 	struct pg_rate refusals;
 };
 
-struct pg_redirects *pg_redirects_new(struct pg_loop *loop, const struct pg_log *log)
+struct pg_redirects *pg_redirects_new(struct pg_loop *loop, const struct pg_log *log,
+				      const struct pg_redirect_manner *manner)
 {
 	struct pg_redirects *r = pg_calloc(1, sizeof(*r));
 	if (r)
-		*r = (struct pg_redirects){ .loop = loop, .log = log };
+		*r = (struct pg_redirects){ .loop = loop, .log = log, .manner = manner };
 	return r;
 }
 
@@ -68,6 +74,7 @@ void pg_redirects_free(struct pg_redirects *r)
 	if (!r)
 		return;
 	pg_redirects_cut(r);
+	pg_redirects_disarmed(r);
 	free(r);
 }
 
@@ -77,8 +84,7 @@ static void say_refused(struct pg_redirects *r, const struct entry *e, const cha
 	r->counts.refused++;
 	pg_addr_text(&e->want.local, text);
 	if (pg_rate_pass(&r->refusals, 1, REFUSALS_MS, pg_loop_now_ms(r->loop)) > 0)
-		pg_log(r->log, PG_WARN, "port %u: %s: %s; the app in the pod answers instead",
-		       e->want.pod_port, text, why);
+		pg_log(r->log, PG_INFO, "port %u: %s: %s", e->want.pod_port, text, why);
 }
 
 static void on_relay_ended(void *ctx, enum pg_reset why)
@@ -166,22 +172,32 @@ int pg_redirects_add(struct pg_redirects *r, const struct pg_redirect_want *want
 {
 	if (r->count == REDIRECTS_MAX)
 		return pg_fail(err, -ENOSPC, "more than %d redirects.", REDIRECTS_MAX);
-	r->entries[r->count++] = (struct entry){ .want = *want };
+	r->entries[r->count++] = (struct entry){ .all = r, .want = *want };
 	return 0;
 }
 
-static int arm_one(struct pg_redirects *r, size_t i, struct pg_tunnel *t, bool no_local,
-		   const char *owner, char mechanism_out[32], struct pg_err *err)
+/* The message that starts (or starts again) the redirect `i`; `start` is its body. */
+static void start_message(const struct pg_redirects *r, size_t i,
+			  Podgraft__V1__RedirectStart *start, Podgraft__V1__Control *msg)
+{
+	podgraft__v1__redirect_start__init(start);
+	start->redirect = (uint32_t)i + 1;
+	start->port = r->entries[i].want.pod_port;
+	start->no_local = r->manner->no_local;
+	start->no_fallback = r->manner->no_fallback;
+	start->owner = (char *)r->manner->owner;
+	podgraft__v1__control__init(msg);
+	msg->body_case = PODGRAFT__V1__CONTROL__BODY_REDIRECT_START;
+	msg->redirect_start = start;
+}
+
+static int arm_one(struct pg_redirects *r, size_t i, struct pg_tunnel *t, char mechanism_out[32],
+		   struct pg_err *err)
 {
 	struct entry *e = &r->entries[i];
-	Podgraft__V1__RedirectStart start = PODGRAFT__V1__REDIRECT_START__INIT;
-	Podgraft__V1__Control question = PODGRAFT__V1__CONTROL__INIT, *answer;
-	start.redirect = (uint32_t)i + 1;
-	start.port = e->want.pod_port;
-	start.no_local = no_local;
-	start.owner = (char *)owner;
-	question.body_case = PODGRAFT__V1__CONTROL__BODY_REDIRECT_START;
-	question.redirect_start = &start;
+	Podgraft__V1__RedirectStart start;
+	Podgraft__V1__Control question, *answer;
+	start_message(r, i, &start, &question);
 	int rc = pg_tunnel_ask(t, &question, &answer, err);
 	if (rc < 0)
 		return rc;
@@ -197,20 +213,65 @@ static int arm_one(struct pg_redirects *r, size_t i, struct pg_tunnel *t, bool n
 	return rc;
 }
 
-int pg_redirects_arm(struct pg_redirects *r, struct pg_tunnel *t, bool no_local, const char *owner,
-		     char mechanism_out[32], struct pg_err *err)
+int pg_redirects_arm(struct pg_redirects *r, struct pg_tunnel *t, char mechanism_out[32],
+		     struct pg_err *err)
 {
 	int rc = 0;
+	r->tunnel = t;
 	for (size_t i = 0; i < r->count && rc == 0; i++)
 		if (!r->entries[i].armed)
-			rc = arm_one(r, i, t, no_local, owner, mechanism_out, err);
+			rc = arm_one(r, i, t, mechanism_out, err);
 	return rc;
+}
+
+static void stop_probing(struct entry *e)
+{
+	pg_probe_free(e->probe);
+	e->probe = NULL;
 }
 
 void pg_redirects_disarmed(struct pg_redirects *r)
 {
-	for (size_t i = 0; i < r->count; i++)
+	r->tunnel = NULL;
+	for (size_t i = 0; i < r->count; i++) {
 		r->entries[i].armed = false;
+		stop_probing(&r->entries[i]);
+	}
+}
+
+/* Somebody listens on the local port again. */
+static void on_found(void *ctx)
+{
+	struct entry *e = ctx;
+	Podgraft__V1__RedirectStart start;
+	Podgraft__V1__Control question;
+	start_message(e->all, (size_t)(e - e->all->entries), &start, &question);
+	if (e->all->tunnel && pg_tunnel_tell(e->all->tunnel, &question) < 0)
+		pg_log(e->all->log, PG_WARN, "port %u: cannot ask the agent to redirect again",
+		       e->want.pod_port);
+}
+
+void pg_redirects_told(struct pg_redirects *r, struct pg_tunnel *t,
+		       const Podgraft__V1__Control *msg)
+{
+	const Podgraft__V1__RedirectStatus *st = msg->redirect_status;
+	char text[PG_ADDR_TEXT];
+	if (msg->body_case != PODGRAFT__V1__CONTROL__BODY_REDIRECT_STATUS || st->redirect == 0 ||
+	    st->redirect > r->count || t != r->tunnel)
+		return;
+	struct entry *e = &r->entries[st->redirect - 1];
+	pg_addr_text(&e->want.local, text);
+	if (st->state == PODGRAFT__V1__REDIRECT_STATE__REDIRECT_STATE_PARKED && !e->probe) {
+		pg_log(r->log, PG_WARN,
+		       "port %u: parked: nobody answers on %s, so the app serves its clients "
+		       "itself",
+		       e->want.pod_port, text);
+		e->probe = pg_probe_new(r->loop, &e->want.local, on_found, e);
+	} else if (st->state == PODGRAFT__V1__REDIRECT_STATE__REDIRECT_STATE_ARMED && e->probe) {
+		stop_probing(e);
+		pg_log(r->log, PG_WARN, "port %u: somebody listens on %s: redirected again",
+		       e->want.pod_port, text);
+	}
 }
 
 void pg_redirects_stop(struct pg_redirects *r, struct pg_tunnel *t)
@@ -237,5 +298,7 @@ struct pg_redirect_counts pg_redirects_counts(const struct pg_redirects *r)
 {
 	struct pg_redirect_counts counts = r->counts;
 	counts.redirects = r->count;
+	for (size_t i = 0; i < r->count; i++)
+		counts.parked += r->entries[i].probe != NULL;
 	return counts;
 }

@@ -20,10 +20,19 @@ struct pg_redirect_counts {
 	uint64_t bytes_in, bytes_out; /* from the pod, to the pod; of connections that have ended */
 	size_t open;
 	size_t redirects; /* that were added */
+	size_t parked;    /* of them: nobody answers here, the app does */
 };
 
-/* `log` is borrowed. NULL: out of memory. */
-struct pg_redirects *pg_redirects_new(struct pg_loop *loop, const struct pg_log *log);
+/* What all redirects of one command have in common. */
+struct pg_redirect_manner {
+	bool no_local;     /* leave connections from inside the pod alone */
+	bool no_fallback;  /* what nobody answers here is reset instead of given to the app */
+	const char *owner; /* shown to others who want the same port: "ann@laptop" */
+};
+
+/* `log` and `manner` are borrowed. NULL: out of memory. */
+struct pg_redirects *pg_redirects_new(struct pg_loop *loop, const struct pg_log *log,
+				      const struct pg_redirect_manner *manner);
 
 /* Resets what is open. */
 void pg_redirects_free(struct pg_redirects *r);
@@ -33,15 +42,19 @@ int pg_redirects_add(struct pg_redirects *r, const struct pg_redirect_want *want
 		     struct pg_err *err);
 
 /* Arms over the tunnel what is not armed: 0, and *mechanism_out (32 bytes) is "tproxy" or "nat"; or
- * what the agent said, in words, with a hint. `owner` is shown to others who want the same port. */
-int pg_redirects_arm(struct pg_redirects *r, struct pg_tunnel *t, bool no_local, const char *owner,
-		     char mechanism_out[32], struct pg_err *err);
+ * what the agent said, in words, with a hint. */
+int pg_redirects_arm(struct pg_redirects *r, struct pg_tunnel *t, char mechanism_out[32],
+		     struct pg_err *err);
 
 /* The link is lost, and every rule with it. */
 void pg_redirects_disarmed(struct pg_redirects *r);
 
 /* Takes every rule back; connections go on. Errors are logged: the link's end does it as well. */
 void pg_redirects_stop(struct pg_redirects *r, struct pg_tunnel *t);
+
+/* The tunnel's `told` event: a redirect was parked, or is armed again. */
+void pg_redirects_told(struct pg_redirects *r, struct pg_tunnel *t,
+		       const Podgraft__V1__Control *msg);
 
 /* The tunnel's `opened` event; `ctx` is the struct pg_redirects. */
 enum pg_reset pg_redirects_opened(void *ctx, struct pg_stream *s, const Podgraft__V1__Open *open,

@@ -15,6 +15,7 @@ struct pg_tunnel {
 	struct pg_link *link; /* NULL once lost */
 	struct pg_err why;    /* of the loss */
 	uint32_t asked;       /* the last question's number */
+	uint32_t awaited;     /* that of the question somebody waits for, or 0 */
 	uint8_t *answer;      /* packed: a message's own allocator is its unpacker's */
 	size_t answer_len;
 	bool stirred; /* an answer or the loss has come */
@@ -23,8 +24,12 @@ struct pg_tunnel {
 static void on_control(void *ctx, const Podgraft__V1__Control *msg)
 {
 	struct pg_tunnel *t = ctx;
-	if (msg->request != t->asked || t->answer)
-		return; /* an answer that nobody waits for any more */
+	if (msg->request == 0 || msg->request != t->awaited) {
+		if (t->config.events.told)
+			t->config.events.told(t->config.ctx, msg);
+		return;
+	}
+	t->awaited = 0;
 	size_t room = protobuf_c_message_get_packed_size(&msg->base);
 	t->answer = pg_calloc(room + 1, 1);
 	if (!t->answer)
@@ -138,12 +143,18 @@ bool pg_tunnel_is_lost(const struct pg_tunnel *t)
 	return !t->link;
 }
 
+int pg_tunnel_tell(struct pg_tunnel *t, Podgraft__V1__Control *question)
+{
+	question->request = ++t->asked;
+	return t->link ? pg_link_send(t->link, question) : -ENOTCONN;
+}
+
 int pg_tunnel_ask(struct pg_tunnel *t, Podgraft__V1__Control *question,
 		  Podgraft__V1__Control **answer, struct pg_err *err)
 {
 	uint64_t deadline = pg_loop_now_ms(t->config.loop) + ANSWER_MS;
 	int rc = 0;
-	question->request = ++t->asked;
+	question->request = t->awaited = ++t->asked;
 	free(pg_take_ptr(&t->answer));
 	t->stirred = false;
 	if (t->link)

@@ -10,6 +10,8 @@ struct pg_tunnel_events {
 	/* The agent opened a stream for a connection; as pg_link_events.opened. */
 	enum pg_reset (*opened)(void *ctx, struct pg_stream *s, const Podgraft__V1__Open *open,
 				struct pg_relay **relay_out);
+	/* A message that answers no question that anybody waits for; checked, borrowed. */
+	void (*told)(void *ctx, const Podgraft__V1__Control *msg);
 	/* Once: the link is lost, every stream was told. */
 	void (*lost)(void *ctx, const struct pg_err *why);
 };
@@ -37,6 +39,9 @@ void pg_tunnel_close(struct pg_tunnel *t);
 const struct pg_graft *pg_tunnel_graft(const struct pg_tunnel *t);
 struct pg_mux *pg_tunnel_mux(const struct pg_tunnel *t);
 bool pg_tunnel_is_lost(const struct pg_tunnel *t);
+
+/* Asks and does not wait: the answer comes as `told`. 0, -ENOTCONN, -ENOMEM, -ENOBUFS. */
+int pg_tunnel_tell(struct pg_tunnel *t, Podgraft__V1__Control *question);
 
 /* Asks and waits for the answer, which the caller frees with pg_msg_free(): `request` is filled in.
  * -ECONNRESET: the link was lost meanwhile. */

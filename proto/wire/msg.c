@@ -91,7 +91,8 @@ static const char *bad_status(const Podgraft__V1__RedirectStatus *m)
 		return "redirect_status.redirect";
 	if (m->state != PODGRAFT__V1__REDIRECT_STATE__REDIRECT_STATE_ARMED &&
 	    m->state != PODGRAFT__V1__REDIRECT_STATE__REDIRECT_STATE_STOPPED &&
-	    m->state != PODGRAFT__V1__REDIRECT_STATE__REDIRECT_STATE_FAILED)
+	    m->state != PODGRAFT__V1__REDIRECT_STATE__REDIRECT_STATE_FAILED &&
+	    m->state != PODGRAFT__V1__REDIRECT_STATE__REDIRECT_STATE_PARKED)
 		return "redirect_status.state";
 	if (m->code < 0 || m->code > ERRNO_MAX)
 		return "redirect_status.code";
@@ -115,7 +116,7 @@ static const char *bad_ports(const Podgraft__V1__Ports *m)
 
 static const char *bad_control(const Podgraft__V1__Control *m)
 {
-	if (m->request == 0)
+	if (m->request == 0 && m->body_case != PODGRAFT__V1__CONTROL__BODY_REDIRECT_STATUS)
 		return "request";
 	switch (m->body_case) {
 	case PODGRAFT__V1__CONTROL__BODY_REDIRECT_START:
