@@ -11,7 +11,7 @@
 /* Length of the head with its empty line, 0 when that has not come yet. */
 static size_t head_length(const uint8_t *p, size_t n)
 {
-	const uint8_t *end = memmem(p, n, "\r\n\r\n", 4);
+	const uint8_t *end = n > 0 ? memmem(p, n, "\r\n\r\n", 4) : NULL; /* `p` may be NULL */
 	return end ? (size_t)(end - p) + 4 : 0;
 }
 

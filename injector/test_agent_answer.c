@@ -64,6 +64,13 @@ static void every_prefix_wants_more(void **state)
 		assert_int_equal(pg_agent_answer_parse((const uint8_t *)text, n, &a), 0);
 }
 
+static void an_empty_buffer_wants_more(void **state)
+{
+	struct pg_agent_answer a;
+	(void)state;
+	assert_int_equal(pg_agent_answer_parse(NULL, 0, &a), 0);
+}
+
 static void a_head_without_end_is_refused(void **state)
 {
 	static uint8_t endless[PG_ANSWER_HEAD_MAX + 1];
@@ -126,9 +133,10 @@ static void what_a_refusal_says_cannot_steer_a_terminal(void **state)
 
 int main(void)
 {
-	enum { OTHERS = 3 };
+	enum { OTHERS = 4 };
 	struct CMUnitTest tests[OTHERS + PG_LEN(answers) + PG_LEN(challenges)] = {
 		cmocka_unit_test(every_prefix_wants_more),
+		cmocka_unit_test(an_empty_buffer_wants_more),
 		cmocka_unit_test(a_head_without_end_is_refused),
 		cmocka_unit_test(what_a_refusal_says_cannot_steer_a_terminal),
 	};
