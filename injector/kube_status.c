@@ -97,10 +97,21 @@ static void read_user(const char *message, char *out, size_t room)
 	out[n] = '\0';
 }
 
+/* "dev" of "system:serviceaccount:shop:dev": part of an object's name. */
+static const char *last_part(const char *user)
+{
+	const char *part = user;
+	for (const char *s = user; *s; s++)
+		if ((*s == ':' || *s == '/') && s[1])
+			part = s + 1;
+	return part;
+}
+
 int pg_kube_hint_role(const char *message, const char *ns, const char *verbs, const char *resource,
 		      struct pg_err *err)
 {
-	/* A role of its own for each right: following several hints in turn does not collide. */
+	/* A role of its own for each right, bound once for each user: following several hints, or
+	 * one for several users, does not collide. */
 	char user[128], role[96];
 	const char *part = strchr(resource, '/');
 	part = part ? part + 1 : resource;
@@ -115,8 +126,25 @@ int pg_kube_hint_role(const char *message, const char *ns, const char *verbs, co
 			       ns, role, verbs, resource);
 	return pg_hint(err, PG_CLUSTER,
 		       "as administrator: kubectl -n %s create role %s --verb=%s --resource=%s; "
-		       "kubectl -n %s create rolebinding %s --role=%s --user=%s",
-		       ns, role, verbs, resource, ns, role, role, user);
+		       "kubectl -n %s create rolebinding %s-%.40s --role=%s --user=%s",
+		       ns, role, verbs, resource, ns, role, last_part(user), role, user);
+}
+
+/* The right to act in another's name is one on the whole cluster. */
+static int hint_impersonation(const char *message, struct pg_err *err)
+{
+	char user[128];
+	read_user(message, user, sizeof(user));
+	if (!user[0])
+		return pg_hint(err, PG_CLUSTER,
+			       "leave --as away, or ask an administrator for the right to "
+			       "impersonate");
+	return pg_hint(err, PG_CLUSTER,
+		       "leave --as away, or as administrator: kubectl create clusterrole "
+		       "podgraft-impersonate --verb=impersonate --resource=users,groups; kubectl "
+		       "create clusterrolebinding podgraft-impersonate-%.40s "
+		       "--clusterrole=podgraft-impersonate --user=%s",
+		       last_part(user), user);
 }
 
 static int refused_pod_security(const struct pg_kube_status *st, const struct pg_kube_act *act,
@@ -139,6 +167,23 @@ static int refused_pod_security(const struct pg_kube_status *st, const struct pg
 		       act->ns);
 }
 
+/* RBAC says no to somebody, whom its message names. */
+static int refused_user(const struct pg_kube_status *st, const struct pg_kube_act *act,
+			struct pg_err *err)
+{
+	if (says(st, "User \"system:anonymous\"")) { /* no 401: the server lets strangers ask */
+		pg_fail(err, -EACCES, "%s: the server got no credentials from us that it knows.",
+			act->what);
+		return pg_hint(err, PG_CLUSTER,
+			       "log in to the cluster, or name another user of the kubeconfig with "
+			       "--user, then check with: kubectl auth whoami");
+	}
+	pg_fail(err, -EACCES, "%s: %.400s.", act->what, st->message);
+	if (says(st, "\" cannot impersonate"))
+		return hint_impersonation(st->message, err);
+	return pg_kube_hint_role(st->message, act->ns, act->verb, act->resource, err);
+}
+
 static int refused_403(const struct pg_kube_status *st, const struct pg_kube_act *act,
 		       struct pg_err *err)
 {
@@ -149,12 +194,12 @@ static int refused_403(const struct pg_kube_status *st, const struct pg_kube_act
 			act->what, act->resource, act->ns);
 		return pg_kube_hint_role(st->message, act->ns, "create", act->resource, err);
 	}
+	if (says(st, "User \"") && says(st, "\" cannot "))
+		return refused_user(st, act, err);
 	if (st->message[0])
 		pg_fail(err, -EACCES, "%s: %.400s.", act->what, st->message);
 	else
 		pg_fail(err, -EACCES, "%s: refused with 403 and no reason.", act->what);
-	if (says(st, "User \"") && says(st, "\" cannot "))
-		return pg_kube_hint_role(st->message, act->ns, act->verb, act->resource, err);
 	if (says(st, "security context constraint"))
 		return pg_hint(err, PG_CLUSTER,
 			       "an administrator can allow it with a security "

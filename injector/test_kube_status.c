@@ -47,7 +47,7 @@ static struct refusal_case cases[] = {
 	  PG_CLUSTER,
 	  "User \"dev\" cannot get resource \"pods\"",
 	  "as administrator: kubectl -n kube-system create role podgraft-get-pods --verb=get "
-	  "--resource=pods; kubectl -n kube-system create rolebinding podgraft-get-pods "
+	  "--resource=pods; kubectl -n kube-system create rolebinding podgraft-get-pods-dev "
 	  "--role=podgraft-get-pods --user=dev" },
 	{ "403-rbac-ephemeralcontainers.json",
 	  403,
@@ -142,6 +142,17 @@ static struct text_case texts[] = {
 	{ "no credentials", 401,
 	  "{\"kind\":\"Status\",\"message\":\"Unauthorized\",\"reason\":\"Unauthorized\"}", -EACCES,
 	  0, "does not accept our credentials (401)", "log in" },
+	{ "a stranger", 403,
+	  "{\"message\":\"pods \\\"web\\\" is forbidden: User \\\"system:anonymous\\\" cannot get "
+	  "resource\"}",
+	  -EACCES, 0, "got no credentials from us that it knows", "log in" },
+	{ "in another's name", 403,
+	  "{\"message\":\"users \\\"ann\\\" is forbidden: User \\\"a:dev\\\" cannot impersonate "
+	  "resource "
+	  "\\\"users\\\"\"}",
+	  -EACCES, 0, "users \"ann\" is forbidden: User \"a:dev\" cannot impersonate",
+	  "create clusterrolebinding podgraft-impersonate-dev --clusterrole=podgraft-impersonate "
+	  "--user=a:dev" },
 	{ "a proxy's page", 502, "<html><body>Bad gateway</body></html>", -EREMOTEIO, 1,
 	  "the server answers 502: no reason given", "readyz" },
 	{ "the node is away", 500,
