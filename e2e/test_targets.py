@@ -9,16 +9,14 @@ import pytest
 
 from harness.cli import ran, refused, run
 from harness.pods import Pod, until
-from harness.tools import Podgraft
 from harness.workloads import apply, pod, service, web, workload
 
 KINDS = {"dep": "Deployment", "set": "StatefulSet", "dae": "DaemonSet", "rep": "ReplicaSet", "old": "ReplicationController", "jab": "Job"}
 
 
-@pytest.fixture(scope="module")
-def user(cluster, tmp_path_factory):
-    """One user for the whole file, whose agents are found again."""
-    return Podgraft(cluster, tmp_path_factory.mktemp("targets"))
+@pytest.fixture
+def user(same_user):
+    return same_user
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -38,8 +36,11 @@ def workloads(cluster):
     cluster.kubectl("wait", "pod", "-l", f"app in ({','.join(running)})", "--for=condition=Ready", "--timeout=60s")
     until(lambda: cluster.get("pod", "ended")["status"]["phase"] == "Succeeded", what="a pod that has ended")
     yield
-    cluster.kubectl("delete", "deployment,statefulset,daemonset,replicaset,replicationcontroller,job,service", "--all", "--wait=false")
-    cluster.kubectl("delete", "pod", "--all", "--grace-period=0", "--force", "--wait=false")
+    kinds = "deployment,statefulset,daemonset,replicaset,replicationcontroller,job"
+    cluster.kubectl("delete", kinds, "none", *KINDS, "--ignore-not-found", "--wait=false")
+    cluster.kubectl("delete", "service", "front", "pods-of-nobody")
+    cluster.kubectl("delete", "pod", "-l", f"app in ({','.join([*running, 'ended', 'nowhere'])})", "--grace-period=0", "--force",
+                    "--wait=false")
 
 
 def chosen(user, *target):
@@ -93,8 +94,8 @@ def test_and_still_so_after_that_pod_has_crashed(lab_only, user):
 # --- which container ---
 
 def test_the_defaulted_container_is_said_as_kubectl_says_it(user):
-    kubectl = subprocess.run(["kubectl", "-n", user.cluster.namespace, "exec", "two", "--", "/peer", "help"], env=user.cluster.env, text=True,
-                             capture_output=True, check=True)
+    kubectl = subprocess.run(["kubectl", "-n", user.cluster.namespace, "exec", "two", "--", "/peer", "help"], env=user.cluster.env,
+                             text=True, capture_output=True, check=True)
     done = run(user, "inject", "two")
     assert done.words.splitlines()[0] == kubectl.stderr.splitlines()[0] == 'Defaulted container "app" out of: app, side'
     assert "Defaulted" not in run(user, "inject", "two", "-q").words
@@ -120,8 +121,8 @@ def test_a_container_that_does_not_exist(user):
 # --- which port ---
 
 @pytest.mark.parametrize("target, pair, port", [
-    ("svc/front", "80:{local}", 8080), ("svc/front", "p80:{local}", 8080), ("svc/front", "90:{local}", 9000), ("solo", "http:{local}", 8080),
-    ("two", "side:{local}", 8081)])
+    ("svc/front", "80:{local}", 8080), ("svc/front", "p80:{local}", 8080), ("svc/front", "90:{local}", 9000),
+    ("solo", "http:{local}", 8080), ("two", "side:{local}", 8081)])
 def test_ports_of_services_and_named_ports(user, laptop, target, pair, port):
     local = laptop.ports["http"]
     r = user.redirect(target, pair.format(local=local), ready=False)

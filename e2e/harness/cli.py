@@ -1,16 +1,17 @@
 """podgraft run to its end: what it says, how long it takes, and how a refusal must look."""
 
 import json
-import os
 import re
+import shlex
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from .tools import BIN
+from .waiting import stretched
 
-SECONDS = 20 * float(os.environ.get("E2E_SLOW", "1"))  # in which every refusal comes
+SECONDS = stretched(20)  # in which every refusal comes
 # What may stand before a refusal: kubectl's line, the choice of a pod, waits, the server's own warnings.
 REMARKS = re.compile(r'Defaulted container "|pod \'.*\' of .* more matched$|waiting for |warning: |Ctrl-C gives|port \d+ of pod ')
 
@@ -76,3 +77,9 @@ def refused(user, verb, *args, whole=False, **more):
 def same(text):
     """A message without what differs between two tries."""
     return re.sub(r"podgraft-[a-z0-9]{5}\b", "podgraft-?", text)
+
+
+def follow(hint, user):
+    """Runs the commands that a hint gives to an administrator, up to where it goes on in words."""
+    for command in re.findall(r"kubectl [^;]+", hint):
+        subprocess.run(shlex.split(command.split(", and ")[0]), env=user.cluster.env, check=False, capture_output=True)
