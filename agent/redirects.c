@@ -236,29 +236,6 @@ void pg_redirects_park(struct pg_redirects *all, uint16_t port)
 		rd->owner->parked(rd->ctx, rd);
 }
 
-int pg_redirects_start(struct pg_redirects *all, uint32_t id, const struct pg_rule *rule,
-		       bool no_fallback, const struct pg_redirect_owner *owner, void *ctx,
-		       struct pg_claim *claim_out, struct pg_err *err)
-{
-	struct pg_redirect *there = find_port(all, rule->port);
-	if (there->id == id && there->ctx == ctx && there->port == rule->port)
-		return set_parked(all, there, false, err);
-	if (all->count == REDIRECTS_MAX)
-		return pg_fail(err, -ENOSPC, "this agent has %d redirects already.", REDIRECTS_MAX);
-	int rc = all->intake ? 0 : open_intake(all, err);
-	if (rc < 0)
-		return rc;
-	rc = pg_rules_add(all->intake->rules, rule, claim_out, err);
-	if (rc < 0)
-		return rc;
-	all->table[all->count++] = (struct pg_redirect){
-		.id = id, .port = rule->port, .no_fallback = no_fallback, .owner = owner, .ctx = ctx
-	};
-	pg_log(all->log, PG_INFO, "redirect of port %u by %s: started (%s)", rule->port,
-	       rule->holder, pg_rules_mechanism(all->intake->rules));
-	return 0;
-}
-
 /* Takes what is waiting in the listeners' queues. */
 static void empty_queues(struct intake *in)
 {
@@ -277,6 +254,31 @@ static void remove_at(struct pg_redirects *all, size_t i)
 		pg_log(all->log, PG_INFO, "redirect of port %u: stopped", port);
 	empty_queues(all->intake);
 	all->table[i] = all->table[--all->count];
+}
+
+int pg_redirects_start(struct pg_redirects *all, uint32_t id, const struct pg_rule *rule,
+		       bool no_fallback, const struct pg_redirect_owner *owner, void *ctx,
+		       struct pg_claim *claim_out, struct pg_err *err)
+{
+	struct pg_redirect *there = find_port(all, rule->port);
+	if (there->id == id && there->ctx == ctx && there->port == rule->port)
+		return set_parked(all, there, false, err);
+	if (there != &all->orphans && there->owner->yield(there->ctx))
+		remove_at(all, (size_t)(there - all->table));
+	if (all->count == REDIRECTS_MAX)
+		return pg_fail(err, -ENOSPC, "this agent has %d redirects already.", REDIRECTS_MAX);
+	int rc = all->intake ? 0 : open_intake(all, err);
+	if (rc < 0)
+		return rc;
+	rc = pg_rules_add(all->intake->rules, rule, claim_out, err);
+	if (rc < 0)
+		return rc;
+	all->table[all->count++] = (struct pg_redirect){
+		.id = id, .port = rule->port, .no_fallback = no_fallback, .owner = owner, .ctx = ctx
+	};
+	pg_log(all->log, PG_INFO, "redirect of port %u by %s: started (%s)", rule->port,
+	       rule->holder, pg_rules_mechanism(all->intake->rules));
+	return 0;
 }
 
 int pg_redirects_stop(struct pg_redirects *all, uint32_t id, void *ctx, struct pg_err *err)

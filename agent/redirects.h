@@ -20,6 +20,9 @@ struct pg_redirect_owner {
 			const struct sockaddr_storage *peer, const struct sockaddr_storage *local);
 	/* The redirect was parked: its clients reach the app until it is started again. */
 	void (*parked)(void *ctx, const struct pg_redirect *rd);
+	/* Another session wants the port of one of its redirects: true when it may have it, because
+	 * the owner's laptop does not live any more. */
+	bool (*yield)(void *ctx);
 };
 
 struct pg_redirect {      /* read-only outside */
@@ -43,7 +46,8 @@ void pg_redirects_close(struct pg_redirects *all);
 
 /* Starts one: `rule` is copied. One that stands already with the same id, port and owner goes on,
  * and is no longer parked: 0. -EBUSY: *claim_out names the holder. -EEXIST: this agent redirects
- * that port for another session. -EPERM and the like: why rules cannot be made here. */
+ * that port for another session that lives, *claim_out names it, too. -EPERM and the like: why
+ * rules cannot be made here. */
 int pg_redirects_start(struct pg_redirects *all, uint32_t id, const struct pg_rule *rule,
 		       bool no_fallback, const struct pg_redirect_owner *owner, void *ctx,
 		       struct pg_claim *claim_out, struct pg_err *err);

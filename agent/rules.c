@@ -323,8 +323,11 @@ int pg_rules_add(struct pg_rules *r, const struct pg_rule *rule, struct pg_claim
 		 struct pg_err *err)
 {
 	struct entry e = { .port = rule->port, .paths = paths_of(r, rule) };
-	if (find(r, e.port))
+	if (find(r, e.port)) {
+		uint64_t stale;
+		look_at_claim(r, &e, &stale, claim_out, NULL); /* whatever it can tell */
 		return pg_fail(err, -EEXIST, "this agent redirects port %u already.", e.port);
+	}
 	if (r->count == PG_RULES_MAX)
 		return pg_fail(err, -ENOSPC, "this agent has %d redirects already.", PG_RULES_MAX);
 	if (e.port == r->listeners.port) {

@@ -58,7 +58,8 @@ struct pg_claim {
 };
 
 /* Claims the port and redirects it, in one transaction. New connections only; existing ones go
- * on. -EBUSY: claimed by another agent, *claim_out says by whom. -EEXIST: by ourselves.
+ * on. -EBUSY: claimed by another agent, *claim_out says by whom. -EEXIST: by ourselves;
+ * *claim_out says for whom.
  * -EADDRINUSE: it is the port of our own listeners. -ENOSPC: PG_RULES_MAX are there. */
 int pg_rules_add(struct pg_rules *r, const struct pg_rule *rule, struct pg_claim *claim_out,
 		 struct pg_err *err);

@@ -35,6 +35,15 @@ static void answer_status(struct lane *lane, uint32_t request, Podgraft__V1__Red
 		pg_log(lane->session->config.log, PG_ERROR, "no memory to answer a laptop");
 }
 
+static void on_reap(uv_idle_t *idle);
+
+static void schedule_reaping(struct pg_session *s)
+{
+	if (!s->reaping)
+		uv_idle_start(&s->reaper, on_reap);
+	s->reaping = true;
+}
+
 /* A lane that misses heartbeats carries nothing new, long before it counts as lost. */
 static bool is_silent(const struct pg_link *link)
 {
@@ -70,8 +79,22 @@ static void on_parked(void *ctx, const struct pg_redirect *rd)
 			answer_status(&s->lanes[i], 0, &status);
 }
 
+/* A laptop that does not say anything gives way to one that does, mostly itself. Should it come
+ * back, it finds its session gone, and learns of the other one when it asks for its ports again. */
+static bool on_yield(void *ctx)
+{
+	struct pg_session *s = ctx;
+	for (int i = 0; i < PG_SESSION_LANES; i++)
+		if (s->lanes[i].link && !is_silent(s->lanes[i].link))
+			return false;
+	s->over = true;
+	schedule_reaping(s);
+	return true;
+}
+
 static const struct pg_redirect_owner redirect_owner = { .arrived = on_arrived,
-							 .parked = on_parked };
+							 .parked = on_parked,
+							 .yield = on_yield };
 
 static void start_redirect(struct lane *lane, uint32_t request,
 			   const Podgraft__V1__RedirectStart *start)
@@ -146,15 +169,6 @@ static void answer_ports(struct lane *lane, uint32_t request)
 	msg.ports = &answer;
 	if (pg_link_send(lane->link, &msg) < 0)
 		pg_log(lane->session->config.log, PG_ERROR, "no memory to answer a laptop");
-}
-
-static void on_reap(uv_idle_t *idle);
-
-static void schedule_reaping(struct pg_session *s)
-{
-	if (!s->reaping)
-		uv_idle_start(&s->reaper, on_reap);
-	s->reaping = true;
 }
 
 static void on_control(void *ctx, const Podgraft__V1__Control *msg)

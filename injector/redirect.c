@@ -147,9 +147,11 @@ enum pg_reset pg_redirects_opened(void *ctx, struct pg_stream *s, const Podgraft
 static int explain(const Podgraft__V1__RedirectStatus *st, uint16_t port, struct pg_err *err)
 {
 	char text[PG_TEXT_MAX + 1];
-	snprintf(text, sizeof(text), "%s", st->text);
+	size_t n = (size_t)snprintf(text, sizeof(text), "%s", st->text);
 	pg_sanitize(text);
-	if (st->code != EBUSY) {
+	if (n > 0 && n < sizeof(text) && text[n - 1] == '.') /* ours ends in one */
+		text[n - 1] = '\0';
+	if (st->code != EBUSY && st->code != EEXIST) {
 		pg_fail(err, st->code > 0 ? -st->code : -EIO, "redirect of port %u: %s.", port,
 			text);
 		return pg_hint(err, PG_TARGET,
@@ -164,6 +166,9 @@ static int explain(const Podgraft__V1__RedirectStatus *st, uint16_t port, struct
 		strftime(when, sizeof(when), " since %F %T", &tm);
 	pg_fail(err, -EBUSY, "port %u is redirected by %s%s.", port,
 		holder[0] ? holder : "somebody else", when);
+	if (st->code == EEXIST) /* the same agent, hence the same key */
+		return pg_hint(err, PG_TARGET,
+			       "that is a podgraft of your own: end it there, then try again");
 	return pg_hint(err, PG_TARGET, "ask them to end it, or choose another pod");
 }
 

@@ -1,0 +1,196 @@
+/* A laptop's session from end to end, in a pod of its own with real rules: what its redirects take,
+ * what becomes of it when the laptop does not serve it, and what is left when it ends. */
+#include "agent/test_laptop.h"
+
+static void a_redirect_takes_and_gives_back(void **state)
+{
+	struct world *w = *state;
+	struct laptop *l = &w->laptops[0];
+	assert_int_equal(who_answers(w, POD4), APP);
+	assert_int_equal(start(l, 1, PORT, "ann@laptop"), 0);
+	assert_string_equal(l->text, "tproxy");
+	assert_int_equal(who_answers(w, POD4), LAPTOP);
+	assert_int_equal(who_answers(w, POD6), LAPTOP);
+	assert_int_equal(stop(l, 1), 0);
+	assert_int_equal(who_answers(w, POD4), APP);
+	assert_int_equal(stop(l, 1), -ENOENT);
+	assert_int_equal(pg_connections_open(w->connections), 0);
+	assert_int_equal(w->relays, 0);
+}
+
+static void a_closed_local_port_is_served_by_the_app(void **state)
+{
+	struct world *w = *state;
+	char bytes[16];
+	int server;
+	close(w->local);
+	w->local = -1;
+	assert_int_equal(start(&w->laptops[0], 1, PORT, "ann@laptop"), 0);
+	int client = dial_from(w, w->ns.outside, POD4, PORT);
+	assert_int_equal(send(client, "question", 8, 0), 8);
+	shutdown(client, SHUT_WR);
+	assert_int_equal(arrived_at(w, &server), APP);
+	size_t n = 0;
+	for (ssize_t more = 1; more > 0 && n<8; n += more> 0 ? (size_t)more : 0)
+		more = await(w, server, bytes + n, sizeof(bytes) - n);
+	assert_int_equal(n, 8);
+	assert_memory_equal(bytes, "question", 8);
+	assert_int_equal(await(w, server, bytes, 1), 0);
+	assert_int_equal(send(server, "answer", 6, 0), 6);
+	close(server);
+	assert_int_equal(await(w, client, bytes, sizeof(bytes)), 6);
+	assert_int_equal(await(w, client, bytes, sizeof(bytes)), 0);
+	close(client);
+	turn(w, 20);
+	assert_int_equal(pg_connections_open(w->connections), 0);
+	assert_int_equal(pg_connections_fallen_back(w->connections), 1);
+}
+
+static void what_exceeds_the_streams_is_served_by_the_app(void **state)
+{
+	struct world *w = *state;
+	int clients[MAX_STREAMS], servers[MAX_STREAMS];
+	assert_int_equal(start(&w->laptops[0], 1, PORT, "ann@laptop"), 0);
+	for (int i = 0; i < MAX_STREAMS; i++) {
+		clients[i] = dial_from(w, w->ns.outside, POD4, PORT);
+		assert_int_equal(arrived_at(w, &servers[i]), LAPTOP);
+	}
+	assert_int_equal(who_answers(w, POD4), APP);
+	for (int i = 0; i < MAX_STREAMS; i++) {
+		close(clients[i]);
+		close(servers[i]);
+	}
+	turn(w, 20);
+	assert_int_equal(who_answers(w, POD4), LAPTOP);
+}
+
+static void a_silent_laptop_is_replaced_by_the_app(void **state)
+{
+	struct world *w = *state;
+	struct laptop *l = &w->laptops[0];
+	int raw;
+	assert_int_equal(start(l, 1, PORT, "ann@laptop"), 0);
+	assert_int_equal(add_lane(l, 1, &raw), 0);
+	pg_link_free(l->lanes[0]); /* only the silent lane is left */
+	l->lanes[0] = NULL;
+	turn(w, 20);
+	assert_non_null(l->session);
+	uint64_t before = pg_now_us();
+	int server, client = dial_from(w, w->ns.outside, POD4, PORT);
+	assert_int_equal(send(client, "x", 1, 0), 1);
+	enum who who = arrived_at(w, &server);
+	if (who == NOBODY)
+		who = arrived_at(w, &server);
+	assert_int_equal(who, APP);
+	assert_true(pg_now_us() - before < 3000000);
+	close(client);
+	close(server);
+	close(raw);
+	turn(w, 50);
+	assert_null(l->session);
+	assert_int_equal(pg_redirects_count(w->redirects), 0);
+}
+
+static void the_last_lane_takes_the_session_with_it(void **state)
+{
+	struct world *w = *state;
+	struct laptop *l = &w->laptops[0];
+	char byte;
+	int server;
+	assert_int_equal(start(l, 1, PORT, "ann@laptop"), 0);
+	assert_int_equal(add_lane(l, 1, NULL), 0);
+	int client = dial_from(w, w->ns.outside, POD4, PORT);
+	assert_int_equal(arrived_at(w, &server), LAPTOP);
+	pg_link_free(pg_take_ptr(&l->lanes[0]));
+	turn(w, 20);
+	assert_non_null(l->session);
+	assert_int_equal(pg_redirects_count(w->redirects), 1);
+	assert_int_equal(who_answers(w, POD4), LAPTOP);
+	pg_link_free(pg_take_ptr(&l->lanes[1]));
+	assert_int_equal(await(w, client, &byte, 1), -ECONNRESET);
+	turn(w, 20);
+	assert_null(l->session);
+	assert_int_equal(pg_redirects_count(w->redirects), 0);
+	assert_int_equal(who_answers(w, POD4), APP);
+	close(client);
+	close(server);
+}
+
+static void goodbye_ends_the_session_and_its_connections(void **state)
+{
+	struct world *w = *state;
+	struct laptop *l = &w->laptops[0];
+	char byte;
+	int server;
+	assert_int_equal(start(l, 1, PORT, "ann@laptop"), 0);
+	int client = dial_from(w, w->ns.outside, POD4, PORT);
+	assert_int_equal(arrived_at(w, &server), LAPTOP);
+	turn(w, 20);
+	say_goodbye(l);
+	turn(w, 50);
+	assert_null(l->session);
+	assert_null(l->lanes[0]);
+	assert_int_equal(await(w, client, &byte, 1), -ECONNRESET);
+	assert_int_equal(await(w, server, &byte, 1), -ECONNRESET);
+	assert_int_equal(who_answers(w, POD4), APP);
+	close(client);
+	close(server);
+}
+
+static void two_laptops_have_a_port_each(void **state)
+{
+	struct world *w = *state;
+	struct laptop *ann = &w->laptops[0], *also_ann = &w->laptops[1];
+	assert_int_equal(begin_session(w, also_ann), 0);
+	assert_int_equal(add_lane(also_ann, 0, NULL), 0);
+	assert_int_equal(start(ann, 1, PORT, "ann@laptop"), 0);
+	assert_int_equal(start(also_ann, 1, OTHER_PORT, "ann@desk"), 0);
+	assert_int_equal(start(also_ann, 2, PORT, "ann@desk"), -EEXIST);
+	assert_string_equal(also_ann->holder, "ann@laptop");
+	assert_int_equal(stop(also_ann, 2), -ENOENT);
+	assert_int_equal(who_answers(w, POD4), LAPTOP);
+	pg_link_free(pg_take_ptr(&ann->lanes[0]));
+	turn(w, 20);
+	assert_null(ann->session);
+	assert_int_equal(pg_redirects_count(w->redirects), 1);
+	assert_int_equal(start(also_ann, 2, PORT, "ann@desk"), 0);
+}
+
+/* The laptop's machine is asleep or cut off, and its user tries again elsewhere. */
+static void a_silent_laptop_gives_way_to_another(void **state)
+{
+	struct world *w = *state;
+	struct laptop *asleep = &w->laptops[0], *awake = &w->laptops[1];
+	int raw;
+	assert_int_equal(start(asleep, 1, PORT, "ann@laptop"), 0);
+	assert_int_equal(start(asleep, 2, OTHER_PORT, "ann@laptop"), 0);
+	assert_int_equal(add_lane(asleep, 1, &raw), 0);
+	pg_link_free(pg_take_ptr(&asleep->lanes[0]));
+	assert_int_equal(begin_session(w, awake), 0);
+	assert_int_equal(add_lane(awake, 0, NULL), 0);
+	assert_int_equal(start(awake, 1, PORT, "ann@desk"), -EEXIST);
+	turn(w, 4600);
+	assert_non_null(asleep->session);
+	assert_int_equal(start(awake, 1, PORT, "ann@desk"), 0);
+	assert_int_equal(who_answers(w, POD4), LAPTOP);
+	assert_null(asleep->session);
+	assert_int_equal(pg_redirects_count(w->redirects), 1);
+	close(raw);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(a_redirect_takes_and_gives_back),
+		TEST(a_closed_local_port_is_served_by_the_app),
+		TEST(what_exceeds_the_streams_is_served_by_the_app),
+		TEST(a_silent_laptop_is_replaced_by_the_app),
+		TEST(the_last_lane_takes_the_session_with_it),
+		TEST(goodbye_ends_the_session_and_its_connections),
+		TEST(two_laptops_have_a_port_each),
+		TEST(a_silent_laptop_gives_way_to_another),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
