@@ -8,7 +8,8 @@ import yaml
 
 from harness.cluster import TOP
 from harness.pods import PORTS, container, make_deployment, make_pod, make_service, pods_of, until
-from harness.tools import Podgraft, who
+from harness.sockets import who
+from harness.tools import Podgraft
 
 PAGE = (TOP / "docs" / "security.md").read_text()
 WORKLOADS = ("replicationcontrollers", "deployments", "statefulsets", "daemonsets", "replicasets", "jobs")

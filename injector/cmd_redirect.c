@@ -64,6 +64,7 @@ struct run {
 	char mechanism[32];
 	struct pg_err lost; /* why the link is gone */
 	bool is_lost;
+	bool is_gone;        /* the target is not there any more */
 	unsigned interrupts; /* signals since the redirect was up */
 	int signo;
 	bool leaving; /* a signal, or "-- CMD" has ended: give everything back */
@@ -217,13 +218,14 @@ static int link_up(struct run *r, struct pg_err *err)
 
 /* ---- back after a loss -------------------------------------------------------------------- */
 
-/* Whether trying again is of no use. Right after a loss an API server that starts may refuse or not
- * find what it will know in a moment. */
-static bool is_final(const struct pg_err *err, uint64_t lost_for_ms)
+/* Whether trying again is of no use. A target that is gone is gone; but right after a loss an API
+ * server that starts may refuse what it allows in a moment, and our old agent may hang on its port.
+ */
+static bool is_final(const struct run *r, const struct pg_err *err, uint64_t lost_for_ms)
 {
-	if (err->code == -ECANCELED || err->code == -EBUSY || err->code == -EINVAL)
+	if (err->code == -ECANCELED || err->code == -EINVAL || r->is_gone)
 		return true;
-	bool is_word = err->code == -EACCES || err->code == -EPERM || err->code == -ENOENT;
+	bool is_word = err->code == -EACCES || err->code == -EPERM || err->code == -EBUSY;
 	return is_word && lost_for_ms > LOST_GRACE_MS;
 }
 
@@ -244,6 +246,7 @@ static int try_again(struct run *r, struct pg_err *err)
 	r->is_lost = false;
 	pg_redirects_disarmed(r->redirects);
 	int rc = pg_pod_job_again(&r->job, err);
+	r->is_gone = rc == -ENOENT;
 	return rc < 0 ? rc : link_up(r, err);
 }
 
@@ -259,7 +262,7 @@ static int come_back(struct run *r, struct pg_err *err)
 		rc = try_again(r, err);
 		if (rc == 0)
 			break;
-		if (is_final(err, pg_loop_now_ms(r->app->loop) - since))
+		if (is_final(r, err, pg_loop_now_ms(r->app->loop) - since))
 			return r->leaving ? 0 : rc;
 		back_off(r, wait_ms);
 		wait_ms = pg_min_u64(wait_ms * 2, BACK_OFF_MOST_MS);

@@ -137,9 +137,9 @@ def make_pod(cluster, containers=None):
     return make_pods(cluster, containers or [container()])[0]
 
 
-def make_service(cluster, pod, ports, **spec):
+def make_service(cluster, pod, ports, name=None, **spec):
     """A Service before `pod`; `ports` are (service port, target port) pairs. Returns its object."""
-    name = f"svc-{next(_serial)}"
+    name = name or f"svc-{next(_serial)}"
     cluster.apply({"apiVersion": "v1", "kind": "Service", "metadata": {"name": name},
                    "spec": {"selector": pod.object["metadata"]["labels"],
                             "ports": [{"name": f"p{port}", "port": port, "targetPort": target} for port, target in ports], **spec}})
