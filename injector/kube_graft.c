@@ -16,6 +16,7 @@
 enum {
 	CONFLICTS_MAX = 5,
 	NODE_CHECK_MS = 15000,
+	EVENTS_MS = 1000,      /* an agent whose image is there runs by then */
 	FIRST_LINE_MS = 10000, /* of a program that runs: an agent needs milliseconds */
 };
 
@@ -168,8 +169,10 @@ static int next_change(struct graft *g, struct pg_kube_watch *w, uint64_t until_
 /* Waits until the container runs, or cannot. */
 static int watch_start(struct graft *g, struct pg_kube_watch *w, struct pg_err *err)
 {
-	struct pg_kube_start start = { .container = g->name };
-	uint64_t node_check_ms = pg_loop_now_ms(g->api->loop) + NODE_CHECK_MS;
+	uint64_t began_ms = pg_loop_now_ms(g->api->loop);
+	struct pg_kube_start start = { .container = g->name,
+				       .told = { .next_ms = began_ms + EVENTS_MS } };
+	uint64_t node_check_ms = began_ms + NODE_CHECK_MS;
 	for (;;) {
 		uint64_t now = pg_loop_now_ms(g->api->loop);
 		switch (pg_kube_start_judge(&start, g->seen, now, err)) {
@@ -184,6 +187,7 @@ static int watch_start(struct graft *g, struct pg_kube_watch *w, struct pg_err *
 		}
 		pg_kube_waits(g->api, "%s", start.waiting_for);
 		uint64_t until = pg_min_u64(g->deadline_ms, node_check_ms);
+		until = pg_min_u64(until, start.told.next_ms);
 		if (start.recheck_ms > 0)
 			until = pg_min_u64(until, start.recheck_ms);
 		int rc = next_change(g, w, until, err);
@@ -192,6 +196,7 @@ static int watch_start(struct graft *g, struct pg_kube_watch *w, struct pg_err *
 			return never_ran(g, &start, err);
 		if (rc < 0 && rc != -ETIMEDOUT)
 			return rc;
+		pg_kube_told_ask(g->api, g->pod, g->name, &start.told);
 		if (now < node_check_ms)
 			continue;
 		node_check_ms = now + NODE_CHECK_MS;

@@ -193,9 +193,15 @@ static enum pg_kube_step waiting(struct pg_kube_start *s, const json_t *pod, con
 				 uint64_t now_ms, struct pg_err *err)
 {
 	const char *reason = pg_json_str(state, "waiting.reason");
+	const char *text = pg_json_str(state, "waiting.message");
 	char message[320];
 	int row = find_trouble(reason);
-	one_line(pg_json_str(state, "waiting.message"), message, sizeof(message));
+	if (row < 0 && s->told.reason[0]) {
+		reason = s->told.reason;
+		text = s->told.message;
+		row = find_trouble(reason);
+	}
+	one_line(text, message, sizeof(message));
 	s->recheck_ms = 0;
 	if (row < 0) {
 		s->sort = NONE;

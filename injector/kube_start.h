@@ -3,6 +3,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "injector/kube_told.h"
 #include "proto/base/err.h"
 
 /* How far the start of an ephemeral container has come, by the pod's status, and when waiting for
@@ -18,6 +19,7 @@ enum pg_kube_step {
 /* One start, watched. Zeroed at first, less `container`, which is borrowed. */
 struct pg_kube_start {
 	const char *container;
+	struct pg_kube_told told; /* counts while the status names no trouble */
 	char seen[512];      /* "ErrImagePull: message": the last trouble, to tell a new sight by */
 	char detail[320];    /* the message that says most about it */
 	int sort;            /* of trouble: 0 none, else one of our own */

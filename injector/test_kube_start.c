@@ -172,6 +172,23 @@ static void a_pod_that_goes_is_not_waited_for(void **state)
 	json_decref(pod);
 }
 
+/* The kubelet's events come before its status: what they tell counts until that says more. */
+static void believes_events_before_the_status_tells(void **state)
+{
+	struct pg_kube_start start = { .container = "podgraft-x7k2p" };
+	struct pg_err err = { .code = 0 };
+	json_t *pod = draw(CREATING), *runs = draw(RUNS);
+	(void)state;
+	assert_int_equal(pg_kube_start_judge(&start, pod, 0, &err), PG_KUBE_WAITING);
+	start.told = (struct pg_kube_told){ "ErrImagePull", "docker.io/x:1: not found", 0 };
+	assert_int_equal(pg_kube_start_judge(&start, pod, 1000, &err), PG_KUBE_WAITING);
+	assert_int_equal(pg_kube_start_judge(&start, runs, 1500, &err), PG_KUBE_RUNNING);
+	assert_int_equal(pg_kube_start_judge(&start, pod, 6000, &err), PG_KUBE_STUCK);
+	assert_non_null(strstr(err.what, "cannot pull the image: docker.io/x:1: not found"));
+	json_decref(pod);
+	json_decref(runs);
+}
+
 /* A real pod in which agents run, have ended, and wait for their image. */
 static void reads_what_a_kubelet_wrote(void **state)
 {
@@ -207,8 +224,9 @@ int main(void)
 	struct CMUnitTest tests[32] = {
 		cmocka_unit_test(a_pod_that_goes_is_not_waited_for),
 		cmocka_unit_test(reads_what_a_kubelet_wrote),
+		cmocka_unit_test(believes_events_before_the_status_tells),
 	};
-	size_t n = 2;
+	size_t n = 3;
 	for (size_t i = 0; i < PG_LEN(cases); i++)
 		tests[n++] = (struct CMUnitTest){ cases[i].name, judges, NULL, NULL, &cases[i] };
 	return _cmocka_run_group_tests("test_kube_start", tests, n, NULL, NULL);
