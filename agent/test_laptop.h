@@ -166,7 +166,7 @@ PG_UNUSED static int add_lane(struct laptop *l, int i, int *raw_out)
 					 .events = { on_opened, on_control, on_link_ended },
 					 .ctx = l };
 	struct pg_lane *lane;
-	int agents, laptops;
+	int agents = -1, laptops = -1;
 	socket_pair(&laptops, &agents);
 	int rc = pg_session_lane(l->session, agents, NULL, 0);
 	if (raw_out) {
