@@ -21,10 +21,11 @@ enum {
 struct lane_sock {
 	struct pg_lane lane;
 	uv_poll_t poll;
-	uv_idle_t later; /* runs once, in the loop's next turn, to serve a kick */
+	uv_prepare_t later; /* serves a kick once, before the loop sleeps */
 	int fd;
 	int open_handles;
 	bool ended, closed;
+	bool more;                          /* the owner had more to send than one turn takes */
 	struct iovec unsent[PG_LANE_SLOTS]; /* what the socket did not take yet */
 	int unsent_at, unsent_count;
 	uint8_t *slots;   /* PG_LANE_SLOTS of PG_FRAME_SLOT bytes */
@@ -37,7 +38,7 @@ static void end(struct lane_sock *s, int code)
 		return;
 	s->ended = true;
 	uv_poll_stop(&s->poll);
-	uv_idle_stop(&s->later);
+	uv_prepare_stop(&s->later);
 	struct pg_err err = { 0 };
 	if (code < 0) {
 		pg_fail(&err, code, "the lane's socket");
@@ -47,11 +48,12 @@ static void end(struct lane_sock *s, int code)
 }
 
 static void on_poll(uv_poll_t *poll, int status, int events);
-static void on_later(uv_idle_t *later);
+static void on_later(uv_prepare_t *later);
 
 static void watch(struct lane_sock *s)
 {
-	int events = UV_READABLE | (s->unsent_count > s->unsent_at ? UV_WRITABLE : 0);
+	bool has_more = s->more || s->unsent_count > s->unsent_at;
+	int events = UV_READABLE | (has_more ? UV_WRITABLE : 0);
 	uv_poll_start(&s->poll, events, on_poll);
 }
 
@@ -95,6 +97,7 @@ static void send_batches(struct lane_sock *s)
 		if (s->closed || s->ended)
 			return;
 		if (count == 0) {
+			s->more = false;
 			watch(s);
 			return;
 		}
@@ -104,9 +107,8 @@ static void send_batches(struct lane_sock *s)
 		end(s, rc);
 		return;
 	}
+	s->more = rc == 1; /* but others have their turn first */
 	watch(s);
-	if (rc == 1) /* there may be more, but others have their turn first */
-		uv_idle_start(&s->later, on_later);
 }
 
 static void receive_batches(struct lane_sock *s)
@@ -141,10 +143,10 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 		send_batches(s);
 }
 
-static void on_later(uv_idle_t *later)
+static void on_later(uv_prepare_t *later)
 {
 	struct lane_sock *s = later->data;
-	uv_idle_stop(later);
+	uv_prepare_stop(later);
 	send_batches(s);
 }
 
@@ -152,7 +154,7 @@ static void kick(struct pg_lane *lane)
 {
 	struct lane_sock *s = (struct lane_sock *)lane;
 	if (!s->ended && !s->closed && s->unsent_at == s->unsent_count)
-		uv_idle_start(&s->later, on_later);
+		uv_prepare_start(&s->later, on_later);
 }
 
 static void on_closed(uv_handle_t *handle)
@@ -204,7 +206,7 @@ int pg_lane_sock_new(struct pg_loop *loop, int fd_taken, struct pg_lane_events e
 		rc = uv_poll_init(pg_loop_uv(loop), &s->poll, fd);
 	if (rc < 0)
 		return rc;
-	uv_idle_init(pg_loop_uv(loop), &s->later);
+	uv_prepare_init(pg_loop_uv(loop), &s->later);
 	s->open_handles = 2;
 	s->poll.data = s->later.data = s;
 	s->lane = (struct pg_lane){ .ops = &ops, .events = events, .ctx = ctx };

@@ -160,6 +160,7 @@ static void connected(struct pg_relay *r)
 	}
 	r->connecting = false;
 	pg_stream_accept(r->stream);
+	pg_stream_readable(r->stream);
 	shut_when_flushed(r);
 	flush(r);
 }
@@ -222,8 +223,9 @@ int pg_relay_new(struct pg_loop *loop, int fd, bool connecting,
 void pg_relay_attach(struct pg_relay *r, struct pg_stream *s)
 {
 	r->stream = s;
-	r->want_read = true;
 	watch(r);
+	if (!r->connecting) /* what the client said at once leaves together with OPEN */
+		pg_stream_readable(s);
 }
 
 void pg_relay_free(struct pg_relay *r)
