@@ -30,11 +30,9 @@ static void on_timer(uv_timer_t *timer)
 	bool found = p->fd >= 0 && is_connected(p->fd);
 	if (p->fd >= 0)
 		close(p->fd);
-	p->fd = found ? -1 : pg_sock_connect((const struct sockaddr *)&p->to, 0);
-	if (!found)
-		return;
-	uv_timer_stop(timer);
-	p->found(p->ctx);
+	p->fd = pg_sock_connect((const struct sockaddr *)&p->to, 0);
+	if (found)
+		p->found(p->ctx);
 }
 
 struct pg_probe *pg_probe_new(struct pg_loop *loop, const struct sockaddr_storage *to,

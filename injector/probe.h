@@ -8,8 +8,8 @@
  * closed at once when it succeeds. */
 struct pg_probe;
 
-/* `found` is called once, from the loop; the probe is over then and still to be freed. NULL: out of
- * memory. */
+/* `found` is called from the loop, and again as long as somebody listens and the probe is not
+ * freed: what it sets off may fail. NULL: out of memory. */
 struct pg_probe *pg_probe_new(struct pg_loop *loop, const struct sockaddr_storage *to,
 			      void (*found)(void *ctx), void *ctx);
 /* NULL is allowed; legal inside `found`. */
