@@ -240,6 +240,10 @@ int pg_agent_link(struct pg_agent_conn *c, const struct pg_keys *keys,
 		rc = refused(c, &answer, err);
 	if (rc == 0)
 		rc = check_proof(&st, &answer, err);
+	if (rc == 0 && c->ended) { /* with its answer: the new owner would not be told */
+		*err = c->why;
+		rc = err->code;
+	}
 	if (rc == 0) {
 		struct pg_lane *lane = pg_take_ptr(&c->lane);
 		rc = pg_link_new(c->loop, lane, config, c->in.data + answer.head_len,
