@@ -177,15 +177,14 @@ static void on_linked(void *ctx, int fd, const uint8_t id[PG_SESSION_BYTES], con
 		pg_log(a->log, PG_WARN, "a laptop is turned away: %s", strerror(-rc));
 }
 
-static void add_info(void *ctx, struct pg_buf *body)
+static void tell_facts(void *ctx, struct pg_facts *out)
 {
 	const struct pg_agent *a = ctx;
-	pg_buf_addf(body,
-		    "\"sessions\":%zu,\"redirects\":%zu,\"mechanism\":\"%s\",\"connections\":%zu,"
-		    "\"fallen_back\":%llu",
-		    a->session_count, pg_redirects_count(a->redirects),
-		    pg_redirects_mechanism(a->redirects), pg_connections_open(a->connections),
-		    (unsigned long long)pg_connections_fallen_back(a->connections));
+	*out = (struct pg_facts){ .sessions = a->session_count,
+				  .redirects = pg_redirects_count(a->redirects),
+				  .connections = pg_connections_open(a->connections),
+				  .fallen_back = pg_connections_fallen_back(a->connections),
+				  .mechanism = pg_redirects_mechanism(a->redirects) };
 }
 
 static void print_banner(const struct pg_agent *a)
@@ -200,7 +199,7 @@ static void print_banner(const struct pg_agent *a)
 int pg_agent_new(struct pg_loop *loop, const struct pg_log *log,
 		 const struct pg_agent_config *config, struct pg_agent **out, struct pg_err *err)
 {
-	static const struct pg_routes_events events = { .linked = on_linked, .info = add_info };
+	static const struct pg_routes_events events = { .linked = on_linked, .info = tell_facts };
 	static const struct pg_redirect_owner orphans = { .arrived = on_orphan };
 	static const struct pg_connections_events connections_events = { maybe_rest, on_unserved };
 	struct pg_agent *a = pg_calloc(1, sizeof(*a));

@@ -6,7 +6,8 @@
 
 /* What the route_*.c files share; nobody else includes this. */
 
-#define PG_UPGRADE "podgraft/1"
+#define PG_UPGRADE       "podgraft/1"
+#define PG_PROTOBUF_TYPE "application/x-protobuf"
 
 struct pg_routes {
 	struct pg_identity id;
@@ -29,3 +30,6 @@ void pg_route_refuse(struct pg_answer *a, unsigned status, const char *error, co
 
 /* Ends the writing of an answer's body: a failed one becomes a refusal. */
 void pg_route_finish(struct pg_answer *a, const struct pg_json *j);
+
+/* Whether the answer is to be protobuf instead of JSON. */
+bool pg_route_wants_protobuf(const struct pg_request *rq);

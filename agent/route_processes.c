@@ -122,14 +122,13 @@ static void write_json(const struct pg_snapshot *s, struct pg_answer *a)
 void pg_route_processes(struct pg_routes *r, const struct pg_request *rq,
 			const struct pg_statement *st, struct pg_answer *a)
 {
-	const char *accept = rq->header(rq, "Accept");
 	struct pg_snapshot s = { 0 };
 	struct pg_err err;
 	(void)r;
 	(void)st;
 	if (take_snapshot(&s, &err) < 0)
 		pg_route_refuse(a, 500, err.what, err.hint);
-	else if (accept && strstr(accept, PG_PROTOBUF_TYPE))
+	else if (pg_route_wants_protobuf(rq))
 		pg_snapshot_pack(&s, a);
 	else
 		write_json(&s, a);

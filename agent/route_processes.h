@@ -5,8 +5,6 @@
 
 /* GET /v1/processes: what was read of the pod, and its form as protobuf (route_processes_pb.c). */
 
-#define PG_PROTOBUF_TYPE "application/x-protobuf"
-
 enum {
 	PG_SOCKETS_MAX = 2048,
 	/* Room in the answer for all sockets and one more process. A socket in JSON takes at most

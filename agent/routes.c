@@ -169,3 +169,9 @@ void pg_routes_close(struct pg_routes *r)
 	pg_httpd_close(r->httpd);
 	free(r);
 }
+
+bool pg_route_wants_protobuf(const struct pg_request *rq)
+{
+	const char *accept = rq->header(rq, "Accept");
+	return accept && strstr(accept, PG_PROTOBUF_TYPE);
+}

@@ -13,14 +13,19 @@ struct pg_identity {
 	struct pg_keys keys;              /* ours */
 };
 
+struct pg_facts {
+	size_t sessions, redirects, connections;
+	uint64_t fallen_back;  /* connections that the app served instead of the laptop, so far */
+	const char *mechanism; /* static text; "" without redirects */
+};
+
 struct pg_routes_events {
 	/* A laptop has proved itself and been answered: `fd` is the lane's socket, the callee's
 	 * from now on; `extra` are the first bytes of the lane (borrowed). */
 	void (*linked)(void *ctx, int fd, const uint8_t session[PG_SESSION_BYTES],
 		       const uint8_t *extra, size_t n);
-	/* Fills the "sessions", "redirects" and other live members of GET /v1/info: adds JSON
-	 * members ("\"streams\":3,...") to `body`, without braces. */
-	void (*info)(void *ctx, struct pg_buf *body);
+	/* Fills in what GET /v1/info tells of this moment. */
+	void (*info)(void *ctx, struct pg_facts *out);
 };
 
 int pg_routes_new(struct pg_loop *loop, const struct pg_identity *id,

@@ -58,15 +58,15 @@ static inline void on_linked(void *ctx, int fd, const uint8_t session[PG_SESSION
 		memcpy(f->extra, extra, n);
 }
 
-static inline void add_info(void *ctx, struct pg_buf *body)
+static inline void tell_facts(void *ctx, struct pg_facts *out)
 {
 	(void)ctx;
-	pg_buf_add_str(body, "\"sessions\":0");
+	*out = (struct pg_facts){ .sessions = 2, .redirects = 3, .mechanism = "tproxy" };
 }
 
 static inline int set_up(void **state)
 {
-	static const struct pg_routes_events events = { .linked = on_linked, .info = add_info };
+	static const struct pg_routes_events events = { .linked = on_linked, .info = tell_facts };
 	struct fixture *f = calloc(1, sizeof(*f));
 	struct pg_err err;
 	assert_int_equal(pg_auth_init(), 0);

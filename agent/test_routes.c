@@ -99,7 +99,9 @@ static void info_is_read_with_a_proof(void **state)
 	read_request("/v1/info", authz, request, sizeof(request));
 	ask(f, request, &r);
 	assert_int_equal(r.status, 200);
-	assert_non_null(strstr(r.body, "\"profile\":\"redirect\",\"sessions\":0}"));
+	assert_non_null(strstr(r.body,
+			       "\"profile\":\"redirect\",\"sessions\":2,\"redirects\":3,"
+			       "\"mechanism\":\"tproxy\",\"connections\":0,\"fallen_back\":0}"));
 
 	ask(f, request, &r); /* the same again */
 	assert_int_equal(r.status, 401);
@@ -132,6 +134,21 @@ static void processes_are_read_as_json(void **state)
 		 pg_routes_port(f->routes), getpid());
 	assert_non_null(strstr(r.body, text));
 	assert_non_null(strstr(r.body, "\"truncated\":false}\n"));
+}
+
+static void info_is_read_as_protobuf(void **state)
+{
+	struct fixture *f = *state;
+	static struct reply r;
+	read_with_proof(f, "/v1/info", "Accept: application/x-protobuf\r\n", &r);
+	assert_int_equal(r.status, 200);
+	Podgraft__V1__Info *m =
+		podgraft__v1__info__unpack(NULL, r.body_len, (const uint8_t *)r.body);
+	assert_non_null(m);
+	assert_string_equal(m->profile, "redirect");
+	assert_int_equal(m->sessions, 2);
+	assert_string_equal(m->mechanism, "tproxy");
+	podgraft__v1__info__free_unpacked(m, NULL);
 }
 
 static void processes_are_read_as_protobuf(void **state)
@@ -278,6 +295,7 @@ int main(void)
 		TEST(one_connection_takes_several_requests),
 		TEST(info_is_read_with_a_proof),
 		TEST(processes_are_read_as_json),
+		TEST(info_is_read_as_protobuf),
 		TEST(processes_are_read_as_protobuf),
 		TEST(a_failed_proof_uses_its_challenge_up),
 		TEST(the_agents_own_signature_does_not_do),
