@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "injector/kube_start.h"
 #include "proto/base/mem.h"
 #include "proto/base/num.h"
 
@@ -88,13 +89,9 @@ static int no_banner(struct pg_kube_api *api, struct pg_http_stream *s, const ch
 	add_lines(s, pg_loop_now_ms(api->loop) + MORE_LINES_MS, said, sizeof(said));
 	pg_fail(err, -EPROTO, "%s%s.",
 		is_agent ? "" : "the image's program is no agent, it says: ", said);
-	if (strstr(said, "NET_ADMIN"))
-		return pg_hint(err, PG_TARGET,
-			       "the cluster keeps NET_ADMIN from the agent; "
-			       "--profile forward works without");
-	return pg_hint(err, PG_TARGET,
-		       is_agent ? "kubectl logs shows more"
-				: "choose podgraft's agent with --image");
+	return pg_kube_start_hint(
+		said, is_agent ? "kubectl logs shows more" : "choose podgraft's agent with --image",
+		err);
 }
 
 static int read_banner(struct pg_kube_api *api, struct pg_http_stream *s, uint64_t deadline_ms,

@@ -66,6 +66,8 @@ static const struct {
 	  "the registry limits pulls: try again later, or use a copy of the "
 	  "image with --image",
 	  PG_TARGET },
+	{ "executable file not found", "is --image an image of podgraft's agent?", PG_TARGET },
+	{ "no such file or directory", "is --image an image of podgraft's agent?", PG_TARGET },
 	{ "not found", "there is no such image: choose one with --image, or load it onto the node",
 	  PG_TARGET },
 	{ "unauthorized",
@@ -92,23 +94,19 @@ static const struct {
 	  "the target container has not started: kubectl get "
 	  "pod says why",
 	  PG_TARGET },
-	{ "executable file not found", "is --image an image of podgraft's agent?", PG_TARGET },
-	{ "no such file or directory", "is --image an image of podgraft's agent?", PG_TARGET },
 	{ "NET_ADMIN",
 	  "the cluster keeps NET_ADMIN from the agent; --profile forward works "
 	  "without",
 	  PG_TARGET },
 };
 
-static void add_hint(const char *message, const char *otherwise, struct pg_err *err)
+int pg_kube_start_hint(const char *message, const char *otherwise, struct pg_err *err)
 {
 	for (size_t i = 0; i < PG_LEN(remedies); i++) {
-		if (strstr(message, remedies[i].text)) {
-			pg_hint(err, remedies[i].whose, "%s", remedies[i].hint);
-			return;
-		}
+		if (strstr(message, remedies[i].text))
+			return pg_hint(err, remedies[i].whose, "%s", remedies[i].hint);
 	}
-	pg_hint(err, PG_TARGET, "%s", otherwise);
+	return pg_hint(err, PG_TARGET, "%s", otherwise);
 }
 
 static const json_t *state_of(const json_t *pod, const char *container)
@@ -154,7 +152,7 @@ static enum pg_kube_step ended(const json_t *pod, const json_t *terminated, cons
 			"somebody killed it, or its target container ended: try "
 			"again");
 	else
-		add_hint(message, "is --image an image of podgraft's agent?", err);
+		pg_kube_start_hint(message, "is --image an image of podgraft's agent?", err);
 	return PG_KUBE_ENDED;
 }
 
@@ -216,9 +214,10 @@ static enum pg_kube_step waiting(struct pg_kube_start *s, const json_t *pod, con
 		return PG_KUBE_WAITING;
 	pg_fail(err, -ENOEXEC, "pod '%.80s': %s: %s.", pg_json_str(pod, "metadata.name"),
 		troubles[row].says, s->detail[0] ? s->detail : reason);
-	add_hint(s->detail,
-		 troubles[row].hint[0] ? troubles[row].hint : "choose another image with --image",
-		 err);
+	pg_kube_start_hint(s->detail,
+			   troubles[row].hint[0] ? troubles[row].hint
+						 : "choose another image with --image",
+			   err);
 	return PG_KUBE_STUCK;
 }
 
