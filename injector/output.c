@@ -115,10 +115,9 @@ void pg_output_json(struct pg_output *o, json_t *value)
 
 void pg_output_event(struct pg_output *o, const char *name, const char *fmt, ...)
 {
-	if (o->format != PG_FORMAT_JSON)
-		return;
 	va_list ap;
 	va_start(ap, fmt);
+	/* In text as well: the values of "o" are ours to release. */
 	json_t *members = json_vpack_ex(NULL, 0, fmt, ap);
 	va_end(ap);
 	json_t *event = json_pack("{s:s}", "event", name);

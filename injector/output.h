@@ -39,7 +39,7 @@ void pg_output_info(struct pg_output *o, const char *fmt, ...) PG_PRINTF(2, 3);
 void pg_output_warn(struct pg_output *o, const char *fmt, ...) PG_PRINTF(2, 3);
 
 /* One line of JSON: {"event":NAME, ...} with the members of `fmt`, as json_pack() takes them
- * ("{s:s, s:i}"). Nothing in text. */
+ * ("{s:s, s:i}"); values of "o" are taken. Nothing in text. */
 void pg_output_event(struct pg_output *o, const char *name, const char *fmt, ...);
 /* One line of JSON, as it is. Takes `value`, which may be NULL (out of memory: an error event).
  * Nothing in text. */

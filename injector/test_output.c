@@ -80,7 +80,7 @@ static void text_for_people(void **state)
 	pg_output_info(&f.o, "redirecting %d", 80);
 	pg_output_print(&f.o, "a\tresult");
 	pg_output_warn(&f.o, "watch \x1b[1mout");
-	pg_output_event(&f.o, "armed", "{s:i}", "port", 80);
+	pg_output_event(&f.o, "armed", "{s:i, s:o}", "port", 80, "taken", json_array());
 	pg_output_status(&f.o, "never seen");
 	pg_log(&f.o.log, PG_INFO, "from below");
 	pg_log(&f.o.log, PG_DEBUG, "too much");
