@@ -33,29 +33,34 @@ def app_answers_within(pod, seconds):
     assert report["failed"] == 0 and list(report["names"]) == ["app"], report
 
 
+def laptop_answers_within(pod, seconds):
+    until(lambda: who(pod.ip, HTTP, timeout=1) == "laptop", timeout=seconds, what="the laptop's answer")
+
+
 def test_kill_of_the_agent_under_load_the_app_answers_within_1_s(pod, fresh):
     r, rules = fresh
     agent = pod.pid(r.up["container"])
-    with Load(pod.ip, HTTP, seconds=4) as load:
+    with Load(pod.ip, HTTP, seconds=int(3 + stretched(1))) as load:
         time.sleep(1)  # of load before the fault, so that there are connections of every age
         killed = time.time() * 1000
         os.kill(agent, signal.SIGKILL)
+        pod.await_rules(rules, timeout=1)
         report = load.result()
     limit = killed + stretched(1) * 1000 - report["start_unix_ms"]
     assert [f for f in report["failures"] if f["begin_ms"] > limit] == []
     assert report["names"]["app"]["first_ms"] < limit
     assert report["longest_gap_ms"] < stretched(1) * 1000
-    assert f"podgraft-{r.up['container']}" not in pod.rules()
-    r.stop()
-    pod.await_rules(rules)
 
 
-def test_podgraft_says_that_its_agent_is_gone_and_comes_back_with_another(pod, fresh):
-    r, _ = fresh
+def test_podgraft_comes_back_with_a_new_agent_when_its_agent_dies(pod, fresh):
+    r, rules = fresh
     os.kill(pod.pid(r.up["container"]), signal.SIGKILL)
-    r.event("lost", timeout=stretched(10))
-    assert r.event("resumed", timeout=stretched(20))["container"] != r.up["container"]
+    r.event("lost", timeout=10)
+    again = r.event("resumed", timeout=20)
+    assert again["container"] != r.up["container"] and not again["reused"]
     assert who(pod.ip, HTTP) == "laptop"
+    assert r.stop() == 0
+    pod.await_rules(rules)
 
 
 def test_a_pod_that_is_replaced_is_followed(cluster, podgraft, laptop):
@@ -63,24 +68,42 @@ def test_a_pod_that_is_replaced_is_followed(cluster, podgraft, laptop):
     old = pods_of(cluster, name)[0]
     r = podgraft.redirect(f"deploy/{name}", f"{HTTP}:{laptop.ports['http']}")
     old.delete()
-    assert r.event("resumed", timeout=stretched(30))["pod"] != old.name
+    assert r.event("resumed", timeout=30)["pod"] != old.name
     assert who(pods_of(cluster, name)[0].ip, HTTP) == "laptop"
 
 
 def test_a_pod_that_is_gone_for_good_ends_it_in_plain_words(pod, fresh):
     r, _ = fresh
     pod.delete()
-    r.event("lost", timeout=stretched(15))
-    assert r.wait(timeout=stretched(60)) == 4
+    r.event("lost", timeout=15)
+    assert r.wait(timeout=60) == 4
 
 
-def test_the_local_program_starts_again_and_its_clients_return(podgraft, pod):
+def test_a_stopped_agent_the_app_answers_within_10_s_until_it_goes_on(pod, fresh):
+    r, _ = fresh
+    agent = pod.pid(r.up["container"])
+    os.kill(agent, signal.SIGSTOP)
+    try:
+        app_answers_within(pod, 10)
+    finally:
+        os.kill(agent, signal.SIGCONT)
+    laptop_answers_within(pod, 20)
+
+
+def test_kill_of_podgraft_the_app_answers_within_15_s_and_nothing_is_left(pod, fresh):
+    r, rules = fresh
+    r.kill()
+    app_answers_within(pod, 15)
+    pod.await_rules(rules)
+
+
+def test_the_local_program_ends_and_the_app_answers_until_it_is_started_again(podgraft, pod):
     with LocalServer() as server:
         podgraft.redirect_to(server, pod, "http")
-        ports = server.ports
-    app_answers_within(pod, 1)
-    with LocalServer(ports=ports):
-        until(lambda: who(pod.ip, HTTP) == "laptop", timeout=stretched(5), what="the local program's answer")
+        assert who(pod.ip, HTTP) == "laptop"
+    app_answers_within(pod, 0)
+    with LocalServer(ports=server.ports):
+        laptop_answers_within(pod, 5)
 
 
 def test_no_client_is_lost_when_the_local_program_stops_under_load(podgraft, pod):
@@ -96,27 +119,3 @@ def test_no_client_is_lost_when_the_local_program_stops_under_load(podgraft, pod
 def test_no_fallback_resets_what_the_local_program_does_not_take(podgraft, pod):
     podgraft.redirect(f"pod/{pod.name}", f"{HTTP}:{free_port()}", "--no-fallback")
     assert who(pod.ip, HTTP) is None
-
-
-def test_a_stopped_agent_the_app_answers_within_10_s(pod, fresh):
-    r, _ = fresh
-    agent = pod.pid(r.up["container"])
-    os.kill(agent, signal.SIGSTOP)
-    try:
-        app_answers_within(pod, 10)
-    finally:
-        os.kill(agent, signal.SIGCONT)
-
-
-def test_kill_of_podgraft_the_app_answers_within_15_s_and_nothing_is_left(pod, fresh):
-    r, rules = fresh
-    r.kill()
-    app_answers_within(pod, 15)
-    pod.await_rules(rules)
-
-
-def test_the_local_program_ends_and_the_app_answers(podgraft, pod):
-    with LocalServer() as server:
-        podgraft.redirect_to(server, pod, "http")
-        assert who(pod.ip, HTTP) == "laptop"
-    app_answers_within(pod, 1)

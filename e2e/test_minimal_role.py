@@ -7,9 +7,10 @@ import pytest
 import yaml
 
 from harness.cluster import TOP
-from harness.pods import PORTS, container, make_deployment, make_pod, make_service, pods_of, until
+from harness.pods import PORTS, container, make_deployment, make_pod, make_service, pods_of
 from harness.sockets import who
 from harness.tools import Podgraft
+from harness.waiting import until
 
 PAGE = (TOP / "docs" / "security.md").read_text()
 WORKLOADS = ("replicationcontrollers", "deployments", "statefulsets", "daemonsets", "replicasets", "jobs")

@@ -47,6 +47,8 @@ def test_with_syn_cookies_forced(lab_only, pod, podgraft, laptop):
         assert [who(address, HTTP) for _ in range(20)] == ["laptop"] * 20
         with dial(address, PORTS["echo"]) as s:
             assert echoes(s)
+    counted = dict(line.split()[:2] for line in pod.run_in_netns("nstat", "-asz", "TcpExtSyncookiesRecv").splitlines()[1:])
+    assert int(counted["TcpExtSyncookiesRecv"]) >= 42, "every connection came with a cookie"
 
 
 def test_no_local_leaves_clients_in_the_pod_alone(lab_only, podgraft, pod, laptop):
