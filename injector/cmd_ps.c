@@ -53,7 +53,9 @@ static void sockets_of(json_t *sockets, long long pid, char *out, size_t room)
 			continue;
 		text_of(socket, "protocol", protocol, sizeof(protocol));
 		text_of(socket, "address", address, sizeof(address));
-		int n = snprintf(out + used, room - used, "%s%s %s:%lld", used ? ", " : "",
+		bool is_ip6 = strchr(address, ':') != NULL;
+		int n = snprintf(out + used, room - used,
+				 is_ip6 ? "%s%s [%s]:%lld" : "%s%s %s:%lld", used ? ", " : "",
 				 protocol, address, number_of(socket, "port"));
 		used = n < 0 || (size_t)n >= room - used ? room - 1 : used + (size_t)n;
 	}
@@ -64,15 +66,15 @@ static void print_table(struct pg_output *out, json_t *root)
 	json_t *sockets = json_object_get(root, "sockets"), *process;
 	char command[256], listens[256];
 	size_t i;
-	pg_output_print(out, "%7s %7s %7s  %-40s %s", "PID", "PPID", "UID", "COMMAND", "LISTENS");
+	pg_output_print(out, "%7s %7s %7s  %-22s %s", "PID", "PPID", "UID", "LISTENS", "COMMAND");
 	json_array_foreach(json_object_get(root, "processes"), i, process)
 	{
 		long long pid = number_of(process, "pid");
 		command_of(process, command, sizeof(command));
 		sockets_of(sockets, pid, listens, sizeof(listens));
-		pg_output_print(out, "%7lld %7lld %7lld  %-40.120s %s", pid,
-				number_of(process, "ppid"), number_of(process, "uid"), command,
-				listens);
+		pg_output_print(out, "%7lld %7lld %7lld  %-22s %.120s", pid,
+				number_of(process, "ppid"), number_of(process, "uid"),
+				listens[0] ? listens : "-", command);
 	}
 	sockets_of(sockets, 0, listens, sizeof(listens));
 	if (listens[0])
