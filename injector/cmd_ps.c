@@ -1,5 +1,8 @@
 #include <errno.h>
 #include <jansson.h>
+#include <stddef.h>
+#include <string.h>
+
 #include "injector/agent_api.h"
 #include "injector/commands.h"
 #include "injector/pod_job.h"
