@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -170,8 +171,12 @@ int pg_cli_main(int argc, char **argv)
 	struct pg_err err = { .code = 0 };
 	pg_output_init(&app.out, wanted_format(argc, argv), false, 0);
 	int rc = parse_and_run(&app, &global, argc > 0 ? argc - 1 : 0, argv + 1, &err);
+	if (rc == 0)
+		rc = pg_output_written(&app.out, &err);
 	if (rc == -ECANCELED && app.signo)
 		rc = EXIT_SIGNAL + app.signo; /* the person knows why */
+	else if (rc == -EPIPE && app.out.write_code == rc)
+		rc = EXIT_SIGNAL + SIGPIPE; /* as in "| head" */
 	else if (rc < 0)
 		pg_output_error(&app.out, &err);
 	pg_output_fini(&app.out);

@@ -1,5 +1,6 @@
 #include "injector/output.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,13 +54,34 @@ void pg_output_fini(struct pg_output *o)
 	fflush(o->words);
 }
 
+static void flush_results(struct pg_output *o)
+{
+	if (fflush(o->results) != 0 && o->write_code == 0)
+		o->write_code = -errno;
+	if (ferror(o->results) && o->write_code == 0) /* written, and failed, while it was filled */
+		o->write_code = -EIO;
+}
+
+int pg_output_written(struct pg_output *o, struct pg_err *err)
+{
+	flush_results(o);
+	if (o->write_code == 0)
+		return 0;
+	o->format = PG_FORMAT_TEXT; /* the rest can be told on stderr only */
+	pg_fail(err, o->write_code, "write the results");
+	return pg_hint(err, PG_LOCAL, "is the disk full, or stdout closed?");
+}
+
 /* One line: `text` without what could steer a terminal. */
 static void write_line(struct pg_output *o, FILE *to, const char *before, char *text)
 {
 	pg_output_status_clear(o);
 	pg_sanitize(text);
 	fprintf(to, "%s%s\n", before, text);
-	fflush(to);
+	if (to == o->results)
+		flush_results(o);
+	else
+		fflush(to);
 }
 
 void pg_output_print(struct pg_output *o, const char *fmt, ...)
@@ -107,7 +129,7 @@ void pg_output_json(struct pg_output *o, json_t *value)
 		char *text = value ? json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
 		fprintf(o->results, "%s\n",
 			text ? text : "{\"event\":\"warning\",\"message\":\"an event was lost\"}");
-		fflush(o->results);
+		flush_results(o);
 		free(text);
 	}
 	json_decref(value);

@@ -23,6 +23,7 @@ struct pg_output {
 	bool status_shown;  /* the line is on the screen now */
 	uint64_t status_us; /* when it was drawn */
 	uint64_t told_s;    /* seconds of the wait that was last told of without a terminal */
+	int write_code;     /* -errno: why a result could not be written; else 0 */
 	char status[512];
 };
 
@@ -30,6 +31,10 @@ struct pg_output {
 void pg_output_init(struct pg_output *o, enum pg_format format, bool quiet, unsigned verbose);
 /* Removes the status line; nothing is written after it. */
 void pg_output_fini(struct pg_output *o);
+
+/* Whether all results have arrived, also those that went to stdout directly: 0, or the first
+ * failure (-ENOSPC: disk full; -EPIPE: the reader has gone), after which the format is text. */
+int pg_output_written(struct pg_output *o, struct pg_err *err);
 
 /* A result, for people: a line on stdout (the newline is added). Nothing in JSON. */
 void pg_output_print(struct pg_output *o, const char *fmt, ...) PG_PRINTF(2, 3);
