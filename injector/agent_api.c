@@ -109,7 +109,9 @@ static int check_challenge(struct pg_agent_conn *c, struct pg_err *err)
 	    strcmp(ch->container, c->graft->container) != 0) {
 		pg_fail(err, -EACCES, "what listens on port %u of pod '%s' is not the agent '%s'.",
 			c->graft->port, c->pod->name, c->graft->container);
-		return pg_blame(err, PG_TARGET);
+		return pg_hint(err, PG_TARGET,
+			       "something else has taken its port: look at the pod's processes "
+			       "before you trust it");
 	}
 	return pg_hello_check(ch->protocol, ch->version, err);
 }
