@@ -47,6 +47,17 @@ def test_a_connection_opened_during_it_goes_on_to_its_end_while_the_redirect_dra
     assert r.wait() == 0
 
 
+def test_ctrl_c_cuts_what_drains_after_the_program_of_a_redirect_has_ended(podgraft, shared_pod, laptop):
+    r = podgraft.redirect_to(laptop, shared_pod, "greet", options=("--", "sleep", "2"))
+    old, name = greeted(shared_pod)
+    with old:
+        assert name == "laptop"
+        r.event("draining")
+        r.interrupt()
+        assert r.wait(5) == 0
+        assert ending(old) == "reset"
+
+
 def test_a_second_ctrl_c_cuts_what_drains(podgraft, shared_pod, laptop):
     r = podgraft.redirect_to(laptop, shared_pod, "greet")
     old, _ = greeted(shared_pod)

@@ -20,7 +20,11 @@ enum {
 	TERM_DRAIN_MS = 10000, /* SIGTERM lets open connections go on for so long */
 	BACK_OFF_MS = 200,     /* after a loss; doubles ... */
 	BACK_OFF_MOST_MS = 10000,
+	STEADY_MS = 30000, /* a link that lasts so long starts the back-off anew */
+	FRESH_MOST = 5,    /* new agents in a row that do not: each stays in the pod's spec ... */
+	FRESH_BACK_OFF_MS = 300000, /* ... so the next one takes its time */
 	LOST_GRACE_MS = 30000, /* what an API server says while it starts is not its last word */
+	CHILD_END_MS = 5000,   /* for "-- CMD" to end when its redirect is gone for good */
 };
 
 struct values {
@@ -65,6 +69,9 @@ struct run {
 	struct pg_err lost; /* why the link is gone */
 	bool is_lost;
 	bool is_gone;        /* the target is not there any more */
+	uint64_t up_ms;      /* when the link came up */
+	uint64_t wait_ms;    /* before the next attempt to come back */
+	unsigned fresh;      /* newly grafted agents whose links did not last */
 	unsigned interrupts; /* signals since the redirect was up */
 	int signo;
 	bool leaving; /* a signal, or "-- CMD" has ended: give everything back */
@@ -84,13 +91,17 @@ static void leave(struct run *r)
 static void on_signal(void *ctx, int signo)
 {
 	struct run *r = ctx;
-	if (r->child && signo != SIGINT)
-		pg_child_signal(r->child, signo);
-	if (r->child)
+	if (r->child && !pg_child_has_ended(r->child)) {
+		if (signo != SIGINT)
+			pg_child_signal(r->child, signo);
 		return;
+	}
 	r->interrupts++;
 	r->signo = signo;
-	leave(r);
+	if (r->leaving)
+		pg_loop_interrupt(r->app->loop, true); /* the second one waits for nothing */
+	else
+		leave(r);
 }
 
 static void on_child_ended(void *ctx)
@@ -219,23 +230,32 @@ static int link_up(struct run *r, struct pg_err *err)
 /* ---- back after a loss -------------------------------------------------------------------- */
 
 /* Whether trying again is of no use. A target that is gone is gone; but right after a loss an API
- * server that starts may refuse what it allows in a moment, and our old agent may hang on its port.
- */
+ * server that starts may refuse what it allows in a moment, our old agent may hang on its port, and
+ * a node be slow. One that cannot start an agent is not asked for ever: each stays in the pod's
+ * spec. */
 static bool is_final(const struct run *r, const struct pg_err *err, uint64_t lost_for_ms)
 {
-	if (err->code == -ECANCELED || err->code == -EINVAL || r->is_gone)
+	static const int words[] = { EACCES, EPERM, EBUSY, EINVAL, ENOENT, ECHILD, ENOEXEC };
+	if (err->code == -ECANCELED || r->is_gone ||
+	    (err->code == -EINVAL && err->whose != PG_CLUSTER))
 		return true;
-	bool is_word = err->code == -EACCES || err->code == -EPERM || err->code == -EBUSY;
-	return is_word && lost_for_ms > LOST_GRACE_MS;
+	for (size_t i = 0; i < PG_LEN(words); i++)
+		if (err->code == -words[i])
+			return lost_for_ms > LOST_GRACE_MS;
+	return false;
 }
 
 /* Waits before the next attempt, a little more or less than `wait_ms`, so that many laptops do not
- * come back at once. A signal or the end of "-- CMD" ends the wait. */
-static void back_off(struct run *r, uint64_t wait_ms)
+ * come back at once. A signal or the end of "-- CMD" ends the wait. The next one is longer. */
+static void back_off(struct run *r)
 {
+	uint64_t most = r->fresh < FRESH_MOST ? BACK_OFF_MOST_MS : FRESH_BACK_OFF_MS;
 	uint8_t dice;
 	pg_random(&dice, 1);
-	wait_ms = wait_ms * 4 / 5 + wait_ms * 2 / 5 * dice / 255;
+	uint64_t wait_ms = r->wait_ms * 4 / 5 + r->wait_ms * 2 / 5 * dice / 255;
+	r->wait_ms = pg_min_u64(pg_max(r->wait_ms * 2, (uint64_t)BACK_OFF_MS), most);
+	if (wait_ms == 0)
+		return;
 	pg_output_status(&r->app->out, "link lost: %s; trying again", r->lost.what);
 	pg_loop_wait(r->app->loop, &r->leaving, pg_loop_now_ms(r->app->loop) + wait_ms);
 }
@@ -246,40 +266,44 @@ static int try_again(struct run *r, struct pg_err *err)
 	r->is_lost = false;
 	pg_redirects_disarmed(r->redirects);
 	int rc = pg_pod_job_again(&r->job, err);
-	r->is_gone = rc == -ENOENT;
+	r->is_gone = rc == -ENOENT && err->whose == PG_TARGET;
 	return rc < 0 ? rc : link_up(r, err);
 }
 
 /* The link is lost, and the app serves its clients itself: comes back with everything as it was. */
 static int come_back(struct run *r, struct pg_err *err)
 {
-	uint64_t since = pg_loop_now_ms(r->app->loop), wait_ms = BACK_OFF_MS;
-	int rc = -ENOTCONN;
+	uint64_t since = pg_loop_now_ms(r->app->loop);
+	int rc;
+	if (since - r->up_ms >= STEADY_MS)
+		r->wait_ms = r->fresh = 0;
 	pg_output_warn(&r->app->out, "pod '%s': link lost: %s; the app answers until it is back",
 		       r->job.pod.name, r->lost.what);
 	pg_output_event(&r->app->out, "lost", "{s:s}", "message", r->lost.what);
-	while (rc < 0 && !r->leaving) {
+	for (;;) {
+		back_off(r);
+		if (r->leaving)
+			return 0;
 		rc = try_again(r, err);
 		if (rc == 0)
 			break;
 		if (is_final(r, err, pg_loop_now_ms(r->app->loop) - since))
 			return r->leaving ? 0 : rc;
-		back_off(r, wait_ms);
-		wait_ms = pg_min_u64(wait_ms * 2, BACK_OFF_MOST_MS);
 	}
-	if (rc == 0)
-		say_up(r, "resumed");
+	r->up_ms = pg_loop_now_ms(r->app->loop);
+	r->fresh += !pg_tunnel_graft(r->tunnel)->reused;
+	say_up(r, "resumed");
 	return 0;
 }
 
 /* ---- down --------------------------------------------------------------------------------- */
 
-static void drain(struct run *r)
+/* Until no connection is open, or more signals have come than those `seen`. */
+static void drain(struct run *r, unsigned seen)
 {
 	struct pg_output *out = &r->app->out;
 	size_t open = pg_redirects_counts(r->redirects).open;
 	uint64_t deadline = UINT64_MAX;
-	unsigned seen = r->interrupts;
 	if (open == 0)
 		return;
 	if (r->signo == SIGTERM || r->signo == SIGHUP)
@@ -296,19 +320,30 @@ static void drain(struct run *r)
 
 static void bring_down(struct run *r)
 {
+	unsigned seen = r->interrupts;
+	r->leaving = true;
 	pg_loop_interrupt(r->app->loop, false);
 	if (r->tunnel && r->redirects)
 		pg_redirects_stop(r->redirects, r->tunnel);
 	if (r->redirects)
-		drain(r);
+		drain(r, seen);
 	pg_output_status_clear(&r->app->out);
 	if (r->redirects)
 		pg_redirects_cut(r->redirects);
+	pg_loop_interrupt(r->app->loop, false);
 	pg_tunnel_close(r->tunnel);
 	r->tunnel = NULL;
 }
 
 /* ---- the whole ---------------------------------------------------------------------------- */
+
+/* "-- CMD" has nothing to serve any more: it is asked to end, and gets a little time to. */
+static void end_child(struct run *r)
+{
+	pg_child_signal(r->child, SIGTERM);
+	r->stirred = false;
+	pg_loop_wait(r->app->loop, &r->stirred, pg_loop_now_ms(r->app->loop) + CHILD_END_MS);
+}
 
 /* Serves until a signal or the end of "-- CMD", whose status it then returns. */
 static int stay_up(struct run *r, struct pg_err *err)
@@ -322,6 +357,8 @@ static int stay_up(struct run *r, struct pg_err *err)
 	}
 	if (r->child && pg_child_has_ended(r->child))
 		return pg_child_status(r->child);
+	if (r->child && rc < 0)
+		end_child(r);
 	return rc;
 }
 
@@ -366,6 +403,7 @@ static int redirect(struct run *r, const struct pg_operands *ops, struct pg_err 
 	if (rc == 0)
 		rc = link_up(r, err);
 	if (rc == 0) {
+		r->up_ms = pg_loop_now_ms(r->app->loop);
 		pg_loop_on_signal(r->app->loop, on_signal, r);
 		rc = serve(r, ops, err);
 	}
