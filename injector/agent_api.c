@@ -81,6 +81,8 @@ static int exchange(struct pg_agent_conn *c, const char *method, const char *pat
 		return pg_hint(err, PG_TARGET, "see what it says: kubectl logs -n %s %s -c %s",
 			       c->pod->ns, c->pod->name, c->graft->container);
 	}
+	if (rc == -ECANCELED)
+		return pg_fail(err, rc, "interrupted.");
 	if (rc < 0) {
 		pg_fail(err, rc, "the agent's answer is no answer");
 		return pg_blame(err, PG_TARGET);

@@ -14,6 +14,7 @@
 enum {
 	HEAD_MAX = 64 << 10,
 	BODY_MAX = 64 << 10, /* of a refusal */
+	BODY_MS = 3000,      /* to read it: its length may be a lie, or not told at all */
 };
 
 struct pg_http_conn {
@@ -264,7 +265,8 @@ static int read_refusal(struct pg_http_conn *c, struct pg_http_upgraded *answer,
 		e.bytes = (size_t)length;
 	value = pg_http_head_value(&answer->head, "Transfer-Encoding", &n);
 	e.chunked = value && n == 7 && strncasecmp(value, "chunked", n) == 0;
-	int rc = read_until(c, &answer->rest, has_body, &e, deadline_ms, err);
+	uint64_t body_ms = pg_loop_now_ms(c->x.http->loop) + BODY_MS;
+	int rc = read_until(c, &answer->rest, has_body, &e, pg_min_u64(deadline_ms, body_ms), err);
 	if (rc == -ECANCELED || rc == -ENOMEM)
 		return rc;
 	if (e.chunked) {

@@ -60,6 +60,20 @@ static int fail_timeout(const struct pg_http_xfer *x, struct pg_err *err)
 		       "is the server address right, and a VPN needed to reach it?");
 }
 
+/* The proxy was reached, and does not let us through. */
+static int fail_proxy(const struct pg_http_xfer *x, long status, struct pg_err *err)
+{
+	pg_fail(err, status == 407 ? -EACCES : -EHOSTUNREACH,
+		"the proxy %s answers %ld to a connection to %s.", x->proxy, status, x->origin);
+	if (status == 407)
+		return pg_hint(err, PG_CLUSTER,
+			       "it wants a user and a password: put them into proxy-url of the "
+			       "kubeconfig, or HTTPS_PROXY, as http://USER:PASSWORD@HOST:PORT");
+	return pg_hint(err, PG_CLUSTER,
+		       "it does not reach or not allow this server: check proxy-url of the "
+		       "kubeconfig, or HTTPS_PROXY and NO_PROXY");
+}
+
 struct verdict {
 	CURLcode curl;
 	int code;         /* negative errno */
@@ -102,6 +116,10 @@ static bool says_more(const struct verdict *v)
 
 int pg_http_xfer_fail(const struct pg_http_xfer *x, struct pg_err *err)
 {
+	long connect_status = 0;
+	curl_easy_getinfo(x->easy, CURLINFO_HTTP_CONNECTCODE, &connect_status);
+	if (x->proxy[0] != '\0' && connect_status >= 300)
+		return fail_proxy(x, connect_status, err);
 	switch (x->result) {
 	case CURLE_OUT_OF_MEMORY:
 		return pg_fail(err, -ENOMEM, "connect to %s", x->origin);

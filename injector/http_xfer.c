@@ -1,5 +1,6 @@
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -171,8 +172,18 @@ static int set_url(struct pg_http_xfer *x, const struct pg_http_peer *peer,
 	return 0;
 }
 
+/* CURLOPT_SOCKOPTFUNCTION: programs that we start (credential plugins, "-- CMD") must not keep our
+ * connections open after we are gone. */
+static int keep_from_children(void *ctx, curl_socket_t fd, curlsocktype purpose)
+{
+	(void)ctx;
+	(void)purpose;
+	return fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 ? CURL_SOCKOPT_ERROR : CURL_SOCKOPT_OK;
+}
+
 static void set_common(struct pg_http_xfer *x)
 {
+	curl_easy_setopt(x->easy, CURLOPT_SOCKOPTFUNCTION, keep_from_children);
 	curl_easy_setopt(x->easy, CURLOPT_PRIVATE, x);
 	curl_easy_setopt(x->easy, CURLOPT_ERRORBUFFER, x->said);
 	pg_http_set_ptr(x, CURLOPT_SHARE, x->http->share);

@@ -156,8 +156,15 @@ static int take_reading(struct pg_kube_watch *w, uint64_t deadline_ms, struct pg
 	return w->gone ? 0 : rc;
 }
 
+/* However long a server asks us to wait, the caller's time is the limit. */
+static int pause_until(struct pg_kube_watch *w, uint64_t ms, uint64_t deadline_ms)
+{
+	uint64_t now = pg_loop_now_ms(w->api->loop);
+	return pg_kube_sleep(w->api, pg_min_u64(ms, deadline_ms > now ? deadline_ms - now : 0));
+}
+
 /* Opens the watch at w->rv. What can be mended is mended by the next reading: 0. */
-static int open_stream(struct pg_kube_watch *w, struct pg_err *err)
+static int open_stream(struct pg_kube_watch *w, uint64_t deadline_ms, struct pg_err *err)
 {
 	struct pg_kube_status st;
 	char *path = pg_asprintf("%s&watch=true&allowWatchBookmarks=true&timeoutSeconds=300"
@@ -181,7 +188,8 @@ static int open_stream(struct pg_kube_watch *w, struct pg_err *err)
 	if (rc == -ESTALE)
 		w->rv[0] = '\0';
 	else if (rc < 0 && rc != -ECANCELED && w->losses < TRIES)
-		return pg_kube_sleep(w->api, pg_kube_backoff_ms(w->losses++, st.retry_after_s, 0));
+		return pause_until(w, pg_kube_backoff_ms(w->losses++, st.retry_after_s, 0),
+				   deadline_ms);
 	return rc == -ESTALE ? 0 : rc;
 }
 
@@ -237,7 +245,7 @@ static int step(struct pg_kube_watch *w, uint64_t deadline_ms, struct pg_kube_ev
 		return pg_kube_sleep(w->api, pg_min_u64(w->poll_at_ms, deadline_ms) - now);
 	if (w->polls || !w->rv[0])
 		return take_reading(w, deadline_ms, err);
-	return open_stream(w, err);
+	return open_stream(w, deadline_ms, err);
 }
 
 int pg_kube_watch_next(struct pg_kube_watch *w, uint64_t deadline_ms, enum pg_kube_change *change,

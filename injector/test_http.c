@@ -2,12 +2,14 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -27,6 +29,8 @@ struct fixture {
 	int asked; /* a pipe: what the server read */
 	char url[64];
 };
+
+static bool stays_open; /* the server does not end its side */
 
 static void serve(int listener, int tell, const char *answer, size_t n, size_t step)
 {
@@ -52,7 +56,8 @@ static void serve(int listener, int tell, const char *answer, size_t n, size_t s
 		if (n < 4096)
 			usleep(200);
 	}
-	shutdown(fd, SHUT_WR);
+	if (!stays_open)
+		shutdown(fd, SHUT_WR);
 	while (read(fd, request, sizeof(request)) > 0)
 		;
 	_exit(0);
@@ -88,6 +93,7 @@ static void start(struct fixture *f, const char *answer, size_t n, size_t step)
 static int set_up(void **state)
 {
 	static struct fixture f;
+	stays_open = false;
 	f = (struct fixture){ .asked = -1 };
 	f.loop = pg_loop_new(&f.err);
 	f.http = pg_http_new(f.loop, &f.err);
@@ -335,6 +341,79 @@ static void upgrade_hands_the_rest_over(void **state)
 		strstr(request, "\r\nAuthorization: Bearer t\r\nUpgrade: SPDY/3.1\r\n\r\n"));
 }
 
+static size_t sockets_for_children(void)
+{
+	size_t n = 0;
+	struct stat st;
+	for (int fd = 3; fd < 256; fd++)
+		if (fstat(fd, &st) == 0 && S_ISSOCK(st.st_mode) &&
+		    !(fcntl(fd, F_GETFD) & FD_CLOEXEC))
+			n++;
+	return n;
+}
+
+static void connections_are_not_for_children(void **state)
+{
+	struct fixture *f = *state;
+	static const char bytes[] = ANSWER("101 Switching Protocols", "");
+	size_t before = sockets_for_children();
+	start(f, bytes, sizeof(bytes) - 1, 4096);
+	struct pg_http_peer peer = { .base_url = f->url };
+	struct pg_http_upgrade up = { .method = "GET", .path = "/" };
+	struct pg_http_conn *c;
+	struct pg_http_upgraded answer;
+	assert_int_equal(pg_http_conn_open(f->http, &peer, &up, 5000, &c, &answer, &f->err), 0);
+	assert_int_equal(sockets_for_children(), before);
+	pg_http_conn_close(c);
+	pg_buf_fini(&answer.head);
+	pg_buf_fini(&answer.rest);
+}
+
+static void upgrade_refused_with_a_lie_about_the_body(void **state)
+{
+	struct fixture *f = *state;
+	static const char bytes[] = ANSWER("403 No\r\nContent-Length: 9999", "no");
+	stays_open = true;
+	start(f, bytes, sizeof(bytes) - 1, 4096);
+	struct pg_http_peer peer = { .base_url = f->url };
+	struct pg_http_upgrade up = { .method = "GET", .path = "/" };
+	struct pg_http_conn *c;
+	struct pg_http_upgraded answer;
+	uint64_t began_us = pg_now_us();
+	assert_int_equal(pg_http_conn_open(f->http, &peer, &up, 20000, &c, &answer, &f->err), 0);
+	assert_true(pg_now_us() - began_us < 10000000);
+	assert_null(c);
+	assert_int_equal(answer.status, 403);
+	assert_string_equal(pg_buf_str(&answer.rest), "no");
+	pg_buf_fini(&answer.head);
+	pg_buf_fini(&answer.rest);
+}
+
+static void ask_through_proxy(struct fixture *f, const char *answer, int code, const char *says,
+			      const char *advises)
+{
+	start(f, answer, strlen(answer), 4096);
+	struct pg_http_peer peer = { .base_url = "https://192.0.2.1:6443", .proxy_url = f->url };
+	struct pg_http_request rq = { .method = "GET", .path = "/api" };
+	struct pg_http_answer out;
+	assert_int_equal(pg_http_call(f->http, &peer, &rq, &out, &f->err), code);
+	assert_int_equal(f->err.whose, PG_CLUSTER);
+	assert_non_null(strstr(f->err.what, says));
+	assert_non_null(strstr(f->err.hint, advises));
+}
+
+static void proxy_wants_a_password(void **state)
+{
+	ask_through_proxy(*state, ANSWER("407 Who\r\nContent-Length: 0", ""), -EACCES,
+			  "answers 407", "USER:PASSWORD");
+}
+
+static void proxy_refuses(void **state)
+{
+	ask_through_proxy(*state, ANSWER("403 No\r\nContent-Length: 0", ""), -EHOSTUNREACH,
+			  "answers 403", "NO_PROXY");
+}
+
 struct refusal_case {
 	const char *name, *bytes;
 	int rc, status;
@@ -395,6 +474,10 @@ int main(void)
 		CASE(stream_cut_off),
 		CASE(stream_larger_than_its_buffer),
 		CASE(upgrade_hands_the_rest_over),
+		CASE(connections_are_not_for_children),
+		CASE(upgrade_refused_with_a_lie_about_the_body),
+		CASE(proxy_wants_a_password),
+		CASE(proxy_refuses),
 	};
 	struct CMUnitTest tests[PG_LEN(plain) + PG_LEN(refusals)];
 	memcpy(tests, plain, sizeof(plain));
