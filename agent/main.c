@@ -29,6 +29,7 @@ static int serve(const struct pg_agent_config *config, const struct pg_log *log,
 	struct pg_loop *loop = pg_loop_new(err);
 	if (!loop)
 		return err->code;
+	pg_loop_many_files(loop, true); /* two for each connection that the app serves after all */
 	int rc = pg_agent_new(loop, log, config, &agent, err);
 	if (rc == 0) {
 		pg_agent_run(agent);

@@ -49,7 +49,9 @@ int pg_child_start(struct pg_loop *loop, char **argv, void (*ended)(void *ctx), 
 	c->process.data = c;
 	c->on_end = ended;
 	c->ctx = ctx;
+	pg_loop_many_files(loop, false);
 	int rc = uv_spawn(pg_loop_uv(loop), &c->process, &options);
+	pg_loop_many_files(loop, true);
 	if (rc < 0) {
 		uv_close((uv_handle_t *)&c->process, on_closed);
 		*exit_out = rc == -ENOENT ? NOT_FOUND : CANNOT_RUN;

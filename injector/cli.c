@@ -100,6 +100,7 @@ static int run_command(struct pg_app *app, const struct pg_command *c, void *val
 	app->loop = pg_loop_new(err);
 	if (!app->loop)
 		return err->code;
+	pg_loop_many_files(app->loop, true); /* one for each connection */
 	pg_loop_on_signal(app->loop, on_signal, app);
 	int rc = c->run(app, values, ops, err);
 	pg_loop_on_signal(app->loop, NULL, NULL);

@@ -3,11 +3,12 @@
 #include <assert.h>
 #include <errno.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <uv.h>
 
 #include "proto/base/mem.h"
 
-enum { SIGNALS = 3, SLOW_MS = 1000 };
+enum { SIGNALS = 3, SLOW_MS = 1000, FILES_MOST = 65536 };
 
 struct pg_loop {
 	uv_loop_t uv;
@@ -22,6 +23,7 @@ struct pg_loop {
 	void *slow_ctx;
 	uint64_t wait_start_ms;
 	bool interrupted;
+	rlim_t files; /* the soft limit that we were started with; 0: not raised */
 };
 
 static void on_uv_signal(uv_signal_t *handle, int signo)
@@ -94,6 +96,18 @@ void pg_loop_free(struct pg_loop *l)
 	assert(rc == 0);
 	(void)rc;
 	free(l);
+}
+
+void pg_loop_many_files(struct pg_loop *l, bool on)
+{
+	struct rlimit limit;
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return;
+	if (l->files == 0)
+		l->files = limit.rlim_cur;
+	rlim_t most = limit.rlim_max < FILES_MOST ? limit.rlim_max : FILES_MOST;
+	limit.rlim_cur = on && most > l->files ? most : l->files;
+	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 struct uv_loop_s *pg_loop_uv(struct pg_loop *l)

@@ -15,6 +15,12 @@ struct pg_loop *pg_loop_new(struct pg_err *err);
  * (asserted). */
 void pg_loop_free(struct pg_loop *l);
 
+/* Lets this process have as many descriptors as it may (at most 65536; shells and systemd start
+ * programs with 1024, for the sake of select(2)), and `false` puts back what it started with: for
+ * the moment in which a program is started that inherits the limit. Descriptors that are open stay.
+ */
+void pg_loop_many_files(struct pg_loop *l, bool on);
+
 struct uv_loop_s *pg_loop_uv(struct pg_loop *l);
 
 /* The loop's clock, of the turn's start. */

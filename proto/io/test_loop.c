@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <cmocka.h>
 #include <errno.h>
+#include <sys/resource.h>
 #include <uv.h>
 
 static void set_flag(uv_timer_t *timer)
@@ -62,11 +63,37 @@ static void the_deadline_ends_it_otherwise(void **state)
 	pg_loop_free(l);
 }
 
+static rlim_t soft_limit(void)
+{
+	struct rlimit limit;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	return limit.rlim_cur;
+}
+
+static void many_files_are_had_and_given_back(void **state)
+{
+	struct rlimit was, few;
+	(void)state;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
+	few = (struct rlimit){ .rlim_cur = 64, .rlim_max = was.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	struct pg_loop *l = pg_loop_new(NULL);
+	pg_loop_many_files(l, true);
+	assert_true(soft_limit() == was.rlim_max || soft_limit() == 65536);
+	pg_loop_many_files(l, false);
+	assert_int_equal(soft_limit(), 64);
+	pg_loop_many_files(l, true);
+	assert_true(soft_limit() > 64);
+	pg_loop_free(l);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_timer_ends_the_wait_at_once),
 		cmocka_unit_test(the_deadline_ends_it_otherwise),
+		cmocka_unit_test(many_files_are_had_and_given_back),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
