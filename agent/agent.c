@@ -30,7 +30,7 @@ struct pg_agent {
 	const struct pg_log *log;
 	struct pg_agent_config config;
 	struct pg_identity identity;
-	struct pg_routes *routes;
+	struct pg_routes *routes; /* NULL once it ends */
 	struct pg_redirects *redirects;
 	struct pg_connections *connections;
 	struct pg_session *sessions[SESSIONS_MAX];
@@ -58,13 +58,15 @@ static void look_at_drain(uv_timer_t *timer)
 		a->done = true;
 }
 
-/* Gives every port back at once, and lets what is open end. */
+/* Gives every port back at once, and lets what is open end. Who comes now finds nobody, and takes
+ * another agent. */
 static void stop(struct pg_agent *a, const char *why)
 {
 	if (a->drain_end_ms != 0)
 		return;
 	pg_log(a->log, PG_INFO, "%s: ending, %zu connections open", why,
 	       pg_connections_open(a->connections));
+	pg_routes_close(pg_take_ptr(&a->routes));
 	pg_redirects_stop_all(a->redirects, NULL);
 	a->drain_end_ms = pg_loop_now_ms(a->loop) + DRAIN_MS;
 	uv_timer_start(&a->drain, look_at_drain, 0, DRAIN_LOOK_MS);

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from harness.pods import PORTS, make_deployment, pods_of
-from harness.sockets import who
+from harness.sockets import dial, echoes, who
 from harness.tools import Load, LocalServer, free_port
 from harness.waiting import stretched, until
 
@@ -61,6 +61,17 @@ def test_podgraft_comes_back_with_a_new_agent_when_its_agent_dies(pod, fresh):
     assert who(pod.ip, HTTP) == "laptop"
     assert r.stop() == 0
     pod.await_rules(rules)
+
+
+def test_an_agent_that_is_ending_takes_nobody_in(podgraft, pod, laptop):
+    first = podgraft.redirect_to(laptop, pod, "echo")
+    with dial(pod.ip, PORTS["echo"]) as held:  # so that it drains for a while
+        assert echoes(held)
+        os.kill(pod.pid(first.up["container"]), signal.SIGTERM)
+        time.sleep(0.2)
+        second = podgraft.redirect_to(laptop, pod, "http")
+        assert not second.up["reused"] and second.up["container"] != first.up["container"]
+        assert who(pod.ip, HTTP) == "laptop"
 
 
 def test_a_pod_that_is_replaced_is_followed(cluster, podgraft, laptop):
