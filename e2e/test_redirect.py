@@ -105,6 +105,17 @@ def test_a_second_run_uses_the_same_agent(podgraft, pod, laptop):
     assert who(pod.ip, HTTP) == "laptop"
 
 
+def test_verbose_tells_what_is_done(same_user, shared_pod):
+    args = ["token", "-v", *same_user.graft, shared_pod.name]
+    first, second = same_user.run(*args), same_user.run(*args)
+    assert first.returncode == second.returncode == 0, first.stderr + second.stderr
+    agent = shared_pod.agents()[-1]
+    for word in ("API server https://", f"pod '{shared_pod.name}'", shared_pod.uid, "port-forward to port ", " by spdy"):
+        assert word in first.stderr
+    assert f"agent '{agent}' is on record and runs: used again" in second.stderr
+    assert len(first.stdout.splitlines()) == 1
+
+
 def test_two_runs_of_one_user_at_once_share_the_agent(podgraft, pod, laptop):
     first = podgraft.redirect_to(laptop, pod, "http")
     second = podgraft.redirect_to(laptop, pod, "greet")

@@ -48,6 +48,8 @@ static int kube_resolve(struct pg_platform *p, const struct pg_target_spec *spec
 	json_decref(k->seen);
 	k->seen = pod;
 	k->seen_ms = pg_loop_now_ms(k->api.loop);
+	pg_log(k->api.log, PG_DEBUG, "pod '%s' of namespace '%s', uid %s, on node '%s'", out->name,
+	       out->ns, out->uid, out->node);
 	return 0;
 }
 
@@ -136,12 +138,20 @@ static int kube_graft(struct pg_platform *p, const struct pg_pod *pod,
 	int rc = see_pod(k, pod, err);
 	if (rc < 0)
 		return rc;
-	if (find_recorded(k, pod, spec, out))
+	if (find_recorded(k, pod, spec, out)) {
+		pg_log(k->api.log, PG_DEBUG, "agent '%s' is on record and runs: used again",
+		       out->container);
 		return 0;
+	}
+	pg_log(k->api.log, PG_DEBUG, "graft an agent of profile '%s' from image %s",
+	       pg_profile_name(spec->profile), spec->image);
 	rc = pg_kube_graft(&k->api, pod, spec, deadline, out, err);
-	if (rc == 0)
-		record(k, pod, spec, out);
-	return rc;
+	if (rc < 0)
+		return rc;
+	pg_log(k->api.log, PG_DEBUG, "agent '%s' listens on 127.0.0.1:%u in the pod",
+	       out->container, out->port);
+	record(k, pod, spec, out);
+	return 0;
 }
 
 struct agent_id {
@@ -164,17 +174,22 @@ static void kube_forget(struct pg_platform *p, const struct pg_pod *pod,
 		pg_log(k->api.log, PG_WARN, "%s", err.what);
 }
 
-static int kube_dial(struct pg_platform *p, const struct pg_pod *pod, uint16_t port,
-		     struct pg_lane_events events, void *ctx, struct pg_lane **out,
-		     struct pg_err *err)
-{
-	return pg_kube_dial(&kube_of(p)->dialer, pod, port, events, ctx, out, err);
-}
-
 static const char *kube_transport(const struct pg_platform *p)
 {
 	enum pg_transport used = ((const struct kube *)p)->dialer.used;
 	return used == PG_TRANSPORT_AUTO ? "" : pg_transport_name(used);
+}
+
+static int kube_dial(struct pg_platform *p, const struct pg_pod *pod, uint16_t port,
+		     struct pg_lane_events events, void *ctx, struct pg_lane **out,
+		     struct pg_err *err)
+{
+	struct kube *k = kube_of(p);
+	int rc = pg_kube_dial(&k->dialer, pod, port, events, ctx, out, err);
+	if (rc == 0)
+		pg_log(k->api.log, PG_DEBUG, "port-forward to port %u of pod '%s' by %s", port,
+		       pod->name, kube_transport(p));
+	return rc;
 }
 
 static const char *kube_waiting_for(const struct pg_platform *p)
@@ -240,8 +255,10 @@ struct pg_platform *pg_kubernetes_new(struct pg_loop *loop, const struct pg_kube
 	if (rc == 0)
 		rc = pg_kube_dialer_init(&k->dialer, &k->api, k->config.server, k->state_dir,
 					 options->transport, &inner);
-	if (rc == 0)
+	if (rc == 0) {
+		pg_log(log, PG_DEBUG, "API server %s", k->config.server);
 		return &k->platform;
+	}
 	kube_close(&k->platform);
 	if (err)
 		*err = inner;
