@@ -11,7 +11,7 @@
 #include "proto/io/relay.h"
 #include "proto/io/sock.h"
 
-enum { REDIRECTS_MAX = 256, REFUSALS_MS = 10000 };
+enum { REDIRECTS_MAX = 256, REFUSALS_MS = 10000, PARKINGS = 6 };
 
 struct entry {
 	struct pg_redirects *all;
@@ -36,7 +36,7 @@ struct pg_redirects {
 	size_t count;
 	struct connection *first;
 	struct pg_redirect_counts counts;
-	struct pg_rate refusals;
+	struct pg_rate refusals, parkings; /* what a client or an agent can make us say at will */
 };
 
 struct pg_redirects *pg_redirects_new(struct pg_loop *loop, const struct pg_log *log,
@@ -256,26 +256,38 @@ static void on_found(void *ctx)
 		       e->want.pod_port);
 }
 
+/* Tells of a change that the agent announced, but not for ever when it does so all the time. */
+static void say_told(struct pg_redirects *r, const struct entry *e, bool parked)
+{
+	char text[PG_ADDR_TEXT];
+	if (pg_rate_pass(&r->parkings, PARKINGS, REFUSALS_MS, pg_loop_now_ms(r->loop)) == 0)
+		return;
+	pg_addr_text(&e->want.local, text);
+	if (parked)
+		pg_log(r->log, PG_WARN,
+		       "port %u: parked: %s does not take connections, so the app serves its "
+		       "clients "
+		       "itself",
+		       e->want.pod_port, text);
+	else
+		pg_log(r->log, PG_WARN, "port %u: %s takes connections: redirected again",
+		       e->want.pod_port, text);
+}
+
 void pg_redirects_told(struct pg_redirects *r, struct pg_tunnel *t,
 		       const Podgraft__V1__Control *msg)
 {
 	const Podgraft__V1__RedirectStatus *st = msg->redirect_status;
-	char text[PG_ADDR_TEXT];
 	if (msg->body_case != PODGRAFT__V1__CONTROL__BODY_REDIRECT_STATUS || st->redirect == 0 ||
 	    st->redirect > r->count || t != r->tunnel)
 		return;
 	struct entry *e = &r->entries[st->redirect - 1];
-	pg_addr_text(&e->want.local, text);
 	if (st->state == PODGRAFT__V1__REDIRECT_STATE__REDIRECT_STATE_PARKED && !e->probe) {
-		pg_log(r->log, PG_WARN,
-		       "port %u: parked: nobody answers on %s, so the app serves its clients "
-		       "itself",
-		       e->want.pod_port, text);
+		say_told(r, e, true);
 		e->probe = pg_probe_new(r->loop, &e->want.local, on_found, e);
 	} else if (st->state == PODGRAFT__V1__REDIRECT_STATE__REDIRECT_STATE_ARMED && e->probe) {
 		stop_probing(e);
-		pg_log(r->log, PG_WARN, "port %u: somebody listens on %s: redirected again",
-		       e->want.pod_port, text);
+		say_told(r, e, false);
 	}
 }
 
