@@ -172,6 +172,7 @@ def test_one_who_takes_the_agents_port_and_relays_another_agent_is_found_out(lab
            f"add rule ip intruder c tcp dport {port} redirect to :{intruder.getsockname()[1]}"
     pod.run_in_netns("nft", rule)
     found = refused(same_user, "token", pod.name, whole=True)
+    intruder.shutdown(socket.SHUT_RDWR)
     intruder.close()
     assert found.code == 4
     assert re.match(rf"what listens on port {port} of pod '{pod.name}' is not the agent 'podgraft-\w+'", found.message)

@@ -121,6 +121,7 @@ class Server:
         raise NotImplementedError
 
     def close(self):
+        self.socket.shutdown(socket.SHUT_RDWR)  # else accept() goes on
         self.socket.close()
 
     def __enter__(self):
