@@ -83,9 +83,12 @@ const struct pg_command pg_cmd_token = {
 	.operands = "TARGET",
 	.summary = "Print a header that the agent's control API lets in",
 	.details = "The header is good for one request within ten seconds, to this agent only, "
-		   "through any port-forward to the port that inject prints.",
-	.examples = "kubectl port-forward web-0 4000:PORT &\n"
-		    "curl -H \"$(% token web-0)\" http://127.0.0.1:4000/v1/processes\n",
+		   "through any port-forward to the port that inject prints with the same "
+		   "--profile.",
+	.examples = "% inject web-0 --profile inspect\n"
+		    "kubectl port-forward web-0 4000:PORT &\n"
+		    "curl -H \"$(% token web-0 --profile inspect)\" "
+		    "http://127.0.0.1:4000/v1/processes\n",
 	.values_size = sizeof(struct pg_pod_values),
 	.least = 0,
 	.most = 1,
