@@ -117,6 +117,7 @@ static void start_redirect(struct lane *lane, uint32_t request,
 		status.state = PODGRAFT__V1__REDIRECT_STATE__REDIRECT_STATE_FAILED;
 		status.code = -rc;
 		status.text = err.what;
+		status.hint = err.hint;
 		status.holder = claim.holder;
 		status.since = claim.since;
 	}

@@ -154,8 +154,9 @@ static int explain(const Podgraft__V1__RedirectStatus *st, uint16_t port, struct
 	if (st->code != EBUSY && st->code != EEXIST) {
 		pg_fail(err, st->code > 0 ? -st->code : -EIO, "redirect of port %u: %s.", port,
 			text);
-		return pg_hint(err, PG_TARGET,
-			       "'podgraft redirect --help' says what a redirect needs");
+		snprintf(text, sizeof(text), "%s", st->hint);
+		pg_sanitize(text);
+		return text[0] ? pg_hint(err, PG_TARGET, "%s", text) : pg_blame(err, PG_TARGET);
 	}
 	char holder[PG_OWNER_MAX + 1], when[32] = "";
 	snprintf(holder, sizeof(holder), "%s", st->holder);

@@ -98,6 +98,8 @@ static const char *bad_status(const Podgraft__V1__RedirectStatus *m)
 		return "redirect_status.code";
 	if (!is_text(m->text, PG_TEXT_MAX))
 		return "redirect_status.text";
+	if (!is_text(m->hint, PG_TEXT_MAX))
+		return "redirect_status.hint";
 	return is_text(m->holder, PG_OWNER_MAX) ? NULL : "redirect_status.holder";
 }
 

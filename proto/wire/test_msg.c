@@ -72,6 +72,8 @@ static struct msg_case {
 	  -EPROTO, "redirect_status.code" },
 	{ "control: redirect_status with a newline",
 	  BYTES("\x08\x07\x22\x07\x08\x01\x10\x03\x22\x01\n"), -EPROTO, "redirect_status.text" },
+	{ "control: redirect_status with a newline in its hint",
+	  BYTES("\x08\x07\x22\x07\x08\x01\x10\x03\x3a\x01\n"), -EPROTO, "redirect_status.hint" },
 	{ "control: redirect_status with a bad holder",
 	  BYTES("\x08\x07\x22\x07\x08\x01\x10\x03\x2a\x01\x7f"), -EPROTO,
 	  "redirect_status.holder" },
