@@ -115,10 +115,9 @@ def test_kubectl_completes_it(kubectl):
 
 # --- sizes ---
 
+@pytest.mark.unsanitized  # they bring their libraries
 def test_the_image_is_small(lab_only):
     archive = os.environ.get("E2E_ARCHIVE", TOP / "build/image/podgraft-agent.tar")
-    if "asan" in str(archive):
-        pytest.skip("sanitizers bring their libraries")
     assert os.stat(archive).st_size < 3 << 20
 
 

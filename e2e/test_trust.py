@@ -17,7 +17,6 @@ from harness.pods import make_pod, until
 from harness.tools import PortForward
 from harness.workloads import apply, pod as pod_of
 
-SANITIZED = "asan" in os.environ.get("E2E_BIN", "")  # its agent is larger, and can be traced: the sanitizers need that
 CAP_NET_ADMIN, CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH = 1 << 12, 1 << 19, 1 << 2
 
 
@@ -287,7 +286,7 @@ def test_the_process_has_no_more_than_its_profile(lab_only, grafted, profile):
     assert open(f"/proc/{pid}/oom_score_adj").read() == "1000\n"
 
 
-@pytest.mark.skipif(SANITIZED, reason="sanitizers cost memory")
+@pytest.mark.unsanitized  # they cost memory
 def test_it_is_small(lab_only, grafted):
     pod, names = grafted
     for name in names.values():
@@ -298,7 +297,7 @@ def test_it_is_small(lab_only, grafted):
         assert sorted(set(os.listdir(f"/proc/{pid}/root")) - {"dev", "proc", "sys", "etc", "var"}) == ["podgraft-agent"]
 
 
-@pytest.mark.skipif(SANITIZED, reason="the sanitizers must trace themselves")
+@pytest.mark.unsanitized  # they must trace themselves
 def test_not_even_its_own_user_may_look_into_it(lab_only, grafted):
     """A process that is not dumpable has root as owner of its files in /proc, whoever it runs as."""
     pod, names = grafted
@@ -307,7 +306,7 @@ def test_not_even_its_own_user_may_look_into_it(lab_only, grafted):
         assert os.stat(f"/proc/{pid}/{name}").st_uid == 0
 
 
-@pytest.mark.skipif(SANITIZED, reason="the sanitizers must trace themselves")
+@pytest.mark.unsanitized  # they must trace themselves
 def test_a_root_process_of_the_app_that_sees_it_may_not_look_into_it(lab_only, cluster, same_user):
     """In a pod whose containers see each other's processes."""
     shell = {"name": "app", "image": "localhost/podgraft-nginx:1", "imagePullPolicy": "Never", "command": ["sleep", "1000"]}
