@@ -108,6 +108,12 @@ def test_kill_of_podgraft_the_app_answers_within_15_s_and_nothing_is_left(pod, f
     pod.await_rules(rules)
 
 
+def test_killed_and_started_again_at_once_it_takes_its_port_again(podgraft, pod, laptop):
+    podgraft.redirect_to(laptop, pod, "http").kill()
+    podgraft.redirect_to(laptop, pod, "http")
+    assert who(pod.ip, HTTP) == "laptop"
+
+
 def test_the_local_program_ends_and_the_app_answers_until_it_is_started_again(podgraft, pod):
     with LocalServer() as server:
         podgraft.redirect_to(server, pod, "http")

@@ -235,7 +235,9 @@ static int link_up(struct run *r, struct pg_err *err)
  * spec. */
 static bool is_final(const struct run *r, const struct pg_err *err, uint64_t lost_for_ms)
 {
-	static const int words[] = { EACCES, EPERM, EBUSY, EINVAL, ENOENT, ECHILD, ENOEXEC };
+	static const int words[] = {
+		EACCES, EPERM, EBUSY, EEXIST, EINVAL, ENOENT, ECHILD, ENOEXEC
+	};
 	if (err->code == -ECANCELED || r->is_gone ||
 	    (err->code == -EINVAL && err->whose != PG_CLUSTER))
 		return true;
@@ -277,8 +279,10 @@ static int come_back(struct run *r, struct pg_err *err)
 	int rc;
 	if (since - r->up_ms >= STEADY_MS)
 		r->wait_ms = r->fresh = 0;
-	pg_output_warn(&r->app->out, "pod '%s': link lost: %s; the app answers until it is back",
-		       r->job.pod.name, r->lost.what);
+	if (r->app->out.format == PG_FORMAT_TEXT) /* else the event says it */
+		pg_output_warn(&r->app->out,
+			       "pod '%s': link lost: %s; the app answers until it is back",
+			       r->job.pod.name, r->lost.what);
 	pg_output_event(&r->app->out, "lost", "{s:s}", "message", r->lost.what);
 	for (;;) {
 		back_off(r);

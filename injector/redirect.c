@@ -11,7 +11,13 @@
 #include "proto/io/relay.h"
 #include "proto/io/sock.h"
 
-enum { REDIRECTS_MAX = 256, REFUSALS_MS = 10000, PARKINGS = 6 };
+enum {
+	REDIRECTS_MAX = 256,
+	REFUSALS_MS = 10000, /* in this time one refusal is told, and a few parkings */
+	PARKINGS = 6,
+	OWN_PATIENCE_MS = 2500, /* for a port that a podgraft of our own still holds */
+	OWN_RETRY_MS = 250,
+};
 
 struct entry {
 	struct pg_redirects *all;
@@ -165,7 +171,7 @@ static int explain(const Podgraft__V1__RedirectStatus *st, uint16_t port, struct
 	struct tm tm;
 	if (st->since > 0 && localtime_r(&since, &tm))
 		strftime(when, sizeof(when), " since %F %T", &tm);
-	pg_fail(err, -EBUSY, "port %u is redirected by %s%s.", port,
+	pg_fail(err, -st->code, "port %u is redirected by %s%s.", port,
 		holder[0] ? holder : "somebody else", when);
 	if (st->code == EEXIST) /* the same agent, hence the same key */
 		return pg_hint(err, PG_TARGET,
@@ -222,12 +228,25 @@ static int arm_one(struct pg_redirects *r, size_t i, struct pg_tunnel *t, char m
 int pg_redirects_arm(struct pg_redirects *r, struct pg_tunnel *t, char mechanism_out[32],
 		     struct pg_err *err)
 {
-	int rc = 0;
+	const bool never = false;
+	uint64_t patience_ms = pg_loop_now_ms(r->loop) + OWN_PATIENCE_MS;
 	r->tunnel = t;
-	for (size_t i = 0; i < r->count && rc == 0; i++)
-		if (!r->entries[i].armed)
-			rc = arm_one(r, i, t, mechanism_out, err);
-	return rc;
+	for (size_t i = 0; i < r->count;) {
+		int rc = r->entries[i].armed ? 0 : arm_one(r, i, t, mechanism_out, err);
+		if (rc == 0) {
+			i++;
+			continue;
+		}
+		/* Held by a podgraft of our own, which may just have been killed: the agent hears
+		 * of that when the node has closed its connection. */
+		uint64_t now = pg_loop_now_ms(r->loop);
+		if (rc != -EEXIST || now > patience_ms)
+			return rc;
+		if (pg_loop_wait(r->loop, &never, now + OWN_RETRY_MS) == -ECANCELED)
+			return pg_fail(err, -ECANCELED, "redirect port %u",
+				       r->entries[i].want.pod_port);
+	}
+	return 0;
 }
 
 static void stop_probing(struct entry *e)

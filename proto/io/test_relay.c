@@ -2,6 +2,7 @@
 
 #include <poll.h>
 
+#include "proto/base/mem.h"
 #include "proto/io/lane_sock.h"
 #include "proto/io/link.h"
 #include "proto/io/test_pair.h"
@@ -158,6 +159,27 @@ static void bytes_pass_both_ways(void **state)
 	assert_int_equal(await(w->loop, w->server, bytes, sizeof(bytes)), 4);
 	assert_int_equal(send(w->server, "pong!", 5, 0), 5);
 	assert_int_equal(await(w->loop, w->client, bytes, sizeof(bytes)), 5);
+}
+
+/* Frames of every size cost no allocation: the first one would fail, and with it the connection. */
+static void nothing_is_allocated_per_frame(void **state)
+{
+	struct world *w = *state;
+	static uint8_t bytes[PG_FRAME_MAX];
+	join(w);
+	for (int i = -10; i < 200; i++) {
+		size_t n = 1 + (size_t)(i + 10) * 7919 % 16000;
+		if (i == 0)
+			pg_mem_fail_after(0);
+		assert_int_equal(send(w->client, bytes, n, 0), n);
+		for (size_t got = 0; got < n;) {
+			ssize_t part = await(w->loop, w->server, bytes, sizeof(bytes));
+			assert_true(part > 0);
+			got += (size_t)part;
+		}
+	}
+	assert_false(pg_mem_failed());
+	pg_mem_fail_after(SIZE_MAX);
 }
 
 static void the_clients_fin_arrives_and_the_answer_comes_back(void **state)
@@ -436,6 +458,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(bytes_pass_both_ways),
+		TEST(nothing_is_allocated_per_frame),
 		TEST(the_clients_fin_arrives_and_the_answer_comes_back),
 		TEST(the_servers_fin_arrives_and_the_client_goes_on),
 		TEST(the_clients_reset_arrives_as_a_reset),
