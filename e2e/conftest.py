@@ -36,20 +36,26 @@ def cluster():
                    capture_output=True)
 
 
+def lent_pod(cluster):
+    """A pod of one container that serves every mode of the peer program; its agents must not have crashed in the end."""
+    p = make_pod(cluster)
+    try:
+        yield p
+        p.assert_agents_sound()
+    finally:
+        p.delete()
+
+
 @pytest.fixture
 def pod(cluster):
     """A pod of one container that serves every mode of the peer program."""
-    p = make_pod(cluster)
-    yield p
-    p.delete()
+    yield from lent_pod(cluster)
 
 
 @pytest.fixture(scope="module")
 def shared_pod(cluster):
     """The same for all tests of a file, which leave nothing behind in it but the idle agents of their users."""
-    p = make_pod(cluster)
-    yield p
-    p.delete()
+    yield from lent_pod(cluster)
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from harness.pods import PORTS, make_pod
+from harness.pods import PORTS
 from harness.sockets import dial, echoes, read_exactly, who
 from harness.tools import PortForward, peer, who_inside
 
@@ -19,12 +19,10 @@ pytestmark = pytest.mark.usefixtures("lab_only")
 
 
 @pytest.fixture(scope="module")
-def shared_pod(cluster):
-    """The usual pod, with a rule of its own."""
-    pod = make_pod(cluster)
-    pod.run_in_netns("nft", OWN_NAT)
-    yield pod
-    pod.delete()
+def shared_pod(shared_pod):
+    """The file's pod, with a rule of its own."""
+    shared_pod.run_in_netns("nft", OWN_NAT)
+    return shared_pod
 
 
 @pytest.fixture

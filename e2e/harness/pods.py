@@ -1,8 +1,10 @@
 """Pods, services and deployments made of the test images."""
 
 import itertools
+import json
 import os
 import shlex
+import signal
 import subprocess
 
 from .sockets import serves
@@ -109,6 +111,14 @@ class Pod:
         """(address, port) of every listening TCP socket in the pod."""
         lines = self.run_in_netns("ss", "-Hltn").splitlines()
         return sorted(tuple(line.split()[3].rsplit(":", 1)) for line in lines)
+
+    def assert_agents_sound(self):
+        """No agent was ended by a bug of its own: by a sanitizer, an assertion or a bad access."""
+        got = self.cluster.kubectl("get", "pod", self.name, "--ignore-not-found", "-o", "json")
+        for entry in json.loads(got or '{"status":{}}')["status"].get("ephemeralContainerStatuses", []):
+            code = entry["state"].get("terminated", {}).get("exitCode")
+            if code in (99, 128 + signal.SIGABRT, 128 + signal.SIGSEGV, 128 + signal.SIGBUS):
+                raise AssertionError(f"agent {entry['name']} ended with {code}:\n{self.logs(entry['name'])}")
 
     def delete(self, wait=False):
         if self._netns is not None:

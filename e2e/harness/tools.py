@@ -1,5 +1,6 @@
 """The programs under test and around it: podgraft, kubectl, and peers on this machine."""
 
+import contextlib
 import json
 import os
 import queue
@@ -166,8 +167,9 @@ class Podgraft:
         return self.redirect(f"pod/{pod.name}", *(f"{PORTS[mode]}:{laptop.ports[mode]}" for mode in modes), *options)
 
     def close(self):
-        for r in self.running:
-            r.close()
+        with contextlib.ExitStack() as all_of_them:
+            for r in self.running:
+                all_of_them.callback(r.close)
 
 
 class Redirect:
@@ -240,3 +242,6 @@ class Redirect:
                 except subprocess.TimeoutExpired:
                     pass
         self.process.wait()
+        if self.process.returncode in (99, -signal.SIGABRT, -signal.SIGSEGV, -signal.SIGBUS):  # 99: a sanitizer's
+            self._readers[1].join(5)
+            raise AssertionError(f"podgraft ended with {self.process.returncode}:\n{''.join(self._words)}")
