@@ -169,6 +169,28 @@ void pg_agent_disconnect(struct pg_agent_conn *c)
 	free(c);
 }
 
+/* Whether the recorded agent is dead or hangs. What answers but is not the agent is worth a word
+ * instead: the person should know that something took its port. */
+static bool is_dead(const struct pg_err *err)
+{
+	return err->whose == PG_TARGET && err->code != -EACCES && err->code != -EPROTO;
+}
+
+int pg_agent_reach(struct pg_loop *loop, struct pg_platform *platform, const struct pg_pod *pod,
+		   const struct pg_graft_spec *spec, struct pg_graft *graft,
+		   struct pg_agent_conn **out, struct pg_err *err)
+{
+	for (int attempt = 0;; attempt++) {
+		int rc = platform->ops->graft(platform, pod, spec, graft, err);
+		if (rc < 0)
+			return rc;
+		rc = pg_agent_connect(loop, platform, pod, graft, out, err);
+		if (rc == 0 || !graft->reused || attempt > 0 || !is_dead(err))
+			return rc;
+		platform->ops->forget(platform, pod, graft);
+	}
+}
+
 /* Our half of the proof over the connection's challenge. */
 static void prove(const struct pg_agent_conn *c, const struct pg_keys *keys,
 		  enum pg_purpose purpose, const uint8_t *session, struct pg_statement *st,

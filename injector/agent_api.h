@@ -15,6 +15,13 @@ int pg_agent_connect(struct pg_loop *loop, struct pg_platform *platform, const s
 		     const struct pg_graft *graft, struct pg_agent_conn **out, struct pg_err *err);
 void pg_agent_disconnect(struct pg_agent_conn *c);
 
+/* Finds an agent for `spec` or grafts one, and connects to it. A recorded agent that turns out to
+ * be dead is forgotten and replaced by a new one, once. *graft is filled in and borrowed for the
+ * connection's life, as the rest is. */
+int pg_agent_reach(struct pg_loop *loop, struct pg_platform *platform, const struct pg_pod *pod,
+		   const struct pg_graft_spec *spec, struct pg_graft *graft,
+		   struct pg_agent_conn **out, struct pg_err *err);
+
 /* The value of an Authorization header that is good for one request within 10 s. */
 void pg_agent_token(struct pg_agent_conn *c, const struct pg_keys *keys, char out[PG_AUTHZ_MAX]);
 

@@ -24,9 +24,8 @@ static int token(struct pg_pod_job *job, struct pg_err *err)
 	struct pg_agent_conn *conn = NULL;
 	struct pg_graft graft;
 	char value[PG_AUTHZ_MAX];
-	int rc = job->platform->ops->graft(job->platform, &job->pod, &job->spec, &graft, err);
-	if (rc == 0)
-		rc = pg_agent_connect(job->app->loop, job->platform, &job->pod, &graft, &conn, err);
+	int rc = pg_agent_reach(job->app->loop, job->platform, &job->pod, &job->spec, &graft, &conn,
+				err);
 	if (rc < 0)
 		return rc;
 	pg_agent_token(conn, job->spec.keys, value);

@@ -89,9 +89,8 @@ static int show(struct pg_pod_job *job, struct pg_err *err)
 	struct pg_agent_conn *conn = NULL;
 	struct pg_graft graft;
 	struct pg_buf body = PG_BUF_INIT(4 << 20);
-	int rc = job->platform->ops->graft(job->platform, &job->pod, &job->spec, &graft, err);
-	if (rc == 0)
-		rc = pg_agent_connect(job->app->loop, job->platform, &job->pod, &graft, &conn, err);
+	int rc = pg_agent_reach(job->app->loop, job->platform, &job->pod, &job->spec, &graft, &conn,
+				err);
 	if (rc < 0)
 		return rc;
 	rc = pg_agent_get(conn, job->spec.keys, "/v1/processes", &body, err);

@@ -62,28 +62,18 @@ static void on_link_ended(void *ctx, const struct pg_err *why)
 		t->config.events.lost(t->config.ctx, &t->why);
 }
 
-/* Grafts, dials and proves: once with an agent on record, and again with a new one when that
- * record turns out to be of a dead one. */
 static int link_up(struct pg_tunnel *t, struct pg_err *err)
 {
-	struct pg_platform *p = t->config.platform;
 	struct pg_agent_conn *conn = NULL;
 	struct pg_link_config config = { .laptop = true,
 					 .max_streams = STREAMS_MAX,
 					 .events = { on_opened, on_control, on_link_ended },
 					 .ctx = t };
-	for (int attempt = 0;; attempt++) {
-		int rc = p->ops->graft(p, t->config.pod, t->config.spec, &t->graft, err);
-		if (rc < 0)
-			return rc;
-		rc = pg_agent_connect(t->config.loop, p, t->config.pod, &t->graft, &conn, err);
-		if (rc == 0)
-			return pg_agent_link(conn, t->config.spec->keys, t->config.session, &config,
-					     &t->link, err);
-		if (!t->graft.reused || attempt > 0 || err->whose != PG_TARGET)
-			return rc;
-		p->ops->forget(p, t->config.pod, &t->graft);
-	}
+	int rc = pg_agent_reach(t->config.loop, t->config.platform, t->config.pod, t->config.spec,
+				&t->graft, &conn, err);
+	if (rc < 0)
+		return rc;
+	return pg_agent_link(conn, t->config.spec->keys, t->config.session, &config, &t->link, err);
 }
 
 int pg_tunnel_open(const struct pg_tunnel_config *config, struct pg_tunnel **out,
