@@ -74,6 +74,11 @@ static bool is_text(const char *text, size_t max)
 	return strlen(text) <= max && pg_utf8_is_plain(text);
 }
 
+static bool is_network(const Podgraft__V1__Network *m)
+{
+	return is_address(&m->address) && m->prefix <= m->address.len * 8;
+}
+
 /* The checks: NULL, or the name of the first bad field. */
 
 static const char *bad_start(const Podgraft__V1__RedirectStart *m)
@@ -82,17 +87,27 @@ static const char *bad_start(const Podgraft__V1__RedirectStart *m)
 		return "redirect_start.redirect";
 	if (!is_port(m->port))
 		return "redirect_start.port";
-	return is_text(m->owner, PG_OWNER_MAX) ? NULL : "redirect_start.owner";
+	if (!is_text(m->owner, PG_OWNER_MAX))
+		return "redirect_start.owner";
+	if (m->n_to > PG_NETWORKS_MAX)
+		return "redirect_start.to";
+	for (size_t i = 0; i < m->n_to; i++)
+		if (!is_network(m->to[i]))
+			return "redirect_start.to";
+	if (m->n_nodes > PG_NODES_MAX)
+		return "redirect_start.nodes";
+	for (size_t i = 0; i < m->n_nodes; i++)
+		if (!is_address(&m->nodes[i]))
+			return "redirect_start.nodes";
+	return NULL;
 }
 
 static const char *bad_status(const Podgraft__V1__RedirectStatus *m)
 {
 	if (!is_id(m->redirect))
 		return "redirect_status.redirect";
-	if (m->state != PODGRAFT__V1__REDIRECT_STATE__REDIRECT_STATE_ARMED &&
-	    m->state != PODGRAFT__V1__REDIRECT_STATE__REDIRECT_STATE_STOPPED &&
-	    m->state != PODGRAFT__V1__REDIRECT_STATE__REDIRECT_STATE_FAILED &&
-	    m->state != PODGRAFT__V1__REDIRECT_STATE__REDIRECT_STATE_PARKED)
+	if (m->state < PODGRAFT__V1__REDIRECT_STATE__REDIRECT_STATE_ARMED ||
+	    m->state > PODGRAFT__V1__REDIRECT_STATE__REDIRECT_STATE_TAKEN)
 		return "redirect_status.state";
 	if (m->code < 0 || m->code > ERRNO_MAX)
 		return "redirect_status.code";
@@ -118,7 +133,8 @@ static const char *bad_ports(const Podgraft__V1__Ports *m)
 
 static const char *bad_control(const Podgraft__V1__Control *m)
 {
-	if (m->request == 0 && m->body_case != PODGRAFT__V1__CONTROL__BODY_REDIRECT_STATUS)
+	if (m->request == 0 && m->body_case != PODGRAFT__V1__CONTROL__BODY_REDIRECT_STATUS &&
+	    m->body_case != PODGRAFT__V1__CONTROL__BODY_REDIRECT_COUNTS)
 		return "request";
 	switch (m->body_case) {
 	case PODGRAFT__V1__CONTROL__BODY_REDIRECT_START:
@@ -127,6 +143,8 @@ static const char *bad_control(const Podgraft__V1__Control *m)
 		return is_id(m->redirect_stop->redirect) ? NULL : "redirect_stop.redirect";
 	case PODGRAFT__V1__CONTROL__BODY_REDIRECT_STATUS:
 		return bad_status(m->redirect_status);
+	case PODGRAFT__V1__CONTROL__BODY_REDIRECT_COUNTS:
+		return is_id(m->redirect_counts->redirect) ? NULL : "redirect_counts.redirect";
 	case PODGRAFT__V1__CONTROL__BODY_PORTS:
 		return bad_ports(m->ports);
 	case PODGRAFT__V1__CONTROL__BODY_PORTS_REQUEST:

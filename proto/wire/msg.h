@@ -13,6 +13,8 @@ enum {
 	PG_OWNER_MAX = 64,
 	PG_TEXT_MAX = 512,
 	PG_PORTS_MAX = 1024,
+	PG_NETWORKS_MAX = 64,
+	PG_NODES_MAX = 16,
 	PG_OPEN_MAX = 256, /* bytes of a packed OPEN payload, with room for later fields */
 };
 
