@@ -1,0 +1,391 @@
+#include "injector/redirect_run.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uv.h>
+
+#include "injector/back_off.h"
+#include "injector/child.h"
+#include "injector/pod_job.h"
+#include "injector/redirect.h"
+#include "injector/wants.h"
+#include "proto/base/mem.h"
+#include "proto/io/sock.h"
+
+enum {
+	STATUS_MS = 500,
+	TERM_DRAIN_MS = 10000, /* SIGTERM lets open connections go on for so long */
+	CHILD_END_MS = 5000,   /* for "-- CMD" to end when its redirect is gone for good */
+};
+
+/* One run of the command. */
+struct run {
+	struct pg_app *app;
+	const struct pg_redirect_values *values;
+	struct pg_pod_job job;
+	struct pg_tunnel *tunnel;
+	struct pg_redirects *redirects;
+	struct pg_child *child;
+	struct pg_wants wants;
+	uint8_t session[PG_SESSION_BYTES];
+	char owner[PG_OWNER_MAX + 1];
+	struct pg_redirect_manner manner;
+	char mechanism[32];
+	struct pg_err lost; /* why the link is gone */
+	bool is_lost;
+	bool is_gone; /* the target is not there any more */
+	struct pg_back_off back_off;
+	unsigned interrupts; /* signals since the redirect was up */
+	int signo;
+	bool leaving; /* a signal, or "-- CMD" has ended: give everything back */
+	bool stirred; /* something that ends the current wait has happened */
+	uv_timer_t status;
+};
+
+/* Ends what waits, also attempts to come back. */
+static void leave(struct run *r)
+{
+	r->leaving = r->stirred = true;
+	if (r->is_lost || !r->tunnel)
+		pg_loop_interrupt(r->app->loop, true);
+}
+
+/* With "-- CMD" a signal is that program's to handle; the terminal gives it Ctrl-C by itself. */
+static void on_signal(void *ctx, int signo)
+{
+	struct run *r = ctx;
+	if (r->child && !pg_child_has_ended(r->child)) {
+		if (signo != SIGINT)
+			pg_child_signal(r->child, signo);
+		return;
+	}
+	r->interrupts++;
+	r->signo = signo;
+	if (r->leaving)
+		pg_loop_interrupt(r->app->loop, true); /* the second one waits for nothing */
+	else
+		leave(r);
+}
+
+static void on_child_ended(void *ctx)
+{
+	leave(ctx);
+}
+
+static void on_lost(void *ctx, const struct pg_err *why)
+{
+	struct run *r = ctx;
+	r->lost = *why;
+	r->is_lost = true;
+	r->stirred = true;
+}
+
+static enum pg_reset on_opened(void *ctx, struct pg_stream *s, const Podgraft__V1__Open *open,
+			       struct pg_relay **relay_out)
+{
+	struct run *r = ctx;
+	return pg_redirects_opened(r->redirects, s, open, relay_out);
+}
+
+static void on_told(void *ctx, const Podgraft__V1__Control *msg)
+{
+	struct run *r = ctx;
+	pg_redirects_told(r->redirects, r->tunnel, msg);
+}
+
+static void show_status(struct run *r, const char *what)
+{
+	struct pg_redirect_counts n = pg_redirects_counts(r->redirects);
+	struct pg_mux *mux = r->tunnel ? pg_tunnel_mux(r->tunnel) : NULL;
+	if (!mux) /* on the way back after a loss */
+		return;
+	pg_output_status(&r->app->out,
+			 "%s: %zu open, %llu in all, %.1f MB in, %.1f MB out, %.1f ms", what,
+			 n.open, (unsigned long long)n.total, (double)pg_mux_bytes_in(mux) / 1e6,
+			 (double)pg_mux_bytes_out(mux) / 1e6, (double)pg_mux_rtt_us(mux) / 1e3);
+}
+
+static void on_status(uv_timer_t *timer)
+{
+	struct run *r = timer->data;
+	show_status(r, r->interrupts ? "draining" : "redirecting");
+}
+
+/* ---- up ----------------------------------------------------------------------------------- */
+
+/* "ann@laptop": what others read who want the same port. */
+static void owner_name(char out[PG_OWNER_MAX + 1])
+{
+	char host[64] = "";
+	size_t host_len = sizeof(host);
+	uv_passwd_t user;
+	bool known = uv_os_get_passwd(&user) == 0;
+	uv_os_gethostname(host, &host_len);
+	snprintf(out, PG_OWNER_MAX + 1, "%.30s@%.32s", known ? user.username : "somebody", host);
+	pg_sanitize(out);
+	if (known)
+		uv_os_free_passwd(&user);
+}
+
+/* A closed local port is worth a word, never a failure: the program may start later. */
+static void warn_if_closed(struct run *r, const struct pg_redirect_want *w)
+{
+	char text[PG_ADDR_TEXT];
+	const bool never = false;
+	int fd = pg_sock_connect((const struct sockaddr *)&w->local, 0);
+	if (fd >= 0) {
+		pg_loop_wait(r->app->loop, &never, pg_loop_now_ms(r->app->loop) + 1);
+		int code = pg_sock_error(fd);
+		close(fd);
+		if (code != -ECONNREFUSED)
+			return;
+	}
+	pg_addr_text(&w->local, text);
+	pg_output_warn(
+		&r->app->out,
+		"nobody listens on %s yet: until somebody does, the app in the pod answers port %u",
+		text, w->pod_port);
+}
+
+/* What now reaches what: when it is up (event "ready"), and when it is up again ("resumed"). */
+static void say_up(struct run *r, const char *event)
+{
+	struct pg_output *out = &r->app->out;
+	const char *transport = r->job.platform->ops->transport(r->job.platform);
+	json_t *list = json_array();
+	char text[PG_ADDR_TEXT];
+	for (size_t i = 0; i < r->wants.count; i++) {
+		const struct pg_redirect_want *w = &r->wants.items[i];
+		pg_addr_text(&w->local, text);
+		json_array_append_new(list,
+				      json_pack("{s:i, s:s}", "port", w->pod_port, "local", text));
+		pg_output_info(out, "port %u of pod '%s' now reaches %s (%s, %s)", w->pod_port,
+			       r->job.pod.name, text, r->mechanism, transport);
+	}
+	pg_output_event(out, event, "{s:s, s:s, s:s, s:s, s:b, s:o}", "pod", r->job.pod.name,
+			"container", pg_tunnel_graft(r->tunnel)->container, "transport", transport,
+			"mechanism", r->mechanism, "reused", pg_tunnel_graft(r->tunnel)->reused,
+			"redirects", list);
+}
+
+/* Grafts, links and arms everything that is wanted. */
+static int link_up(struct run *r, struct pg_err *err)
+{
+	struct pg_tunnel_config config = { .loop = r->app->loop,
+					   .platform = r->job.platform,
+					   .pod = &r->job.pod,
+					   .spec = &r->job.spec,
+					   .session = r->session,
+					   .events = { on_opened, on_told, on_lost },
+					   .ctx = r };
+	int rc = pg_tunnel_open(&config, &r->tunnel, err);
+	if (rc == 0 && r->wants.count == 0)
+		rc = pg_wants_all(&r->job.pod, r->values->local_address, r->values->pod.container,
+				  r->tunnel, &r->wants, err);
+	for (size_t i = pg_redirects_counts(r->redirects).redirects; rc == 0 && i < r->wants.count;
+	     i++)
+		rc = pg_redirects_add(r->redirects, &r->wants.items[i], err);
+	if (rc == 0)
+		rc = pg_redirects_arm(r->redirects, r->tunnel, r->mechanism, err);
+	return rc;
+}
+
+/* ---- back after a loss -------------------------------------------------------------------- */
+
+/* A signal or the end of "-- CMD" ends the wait. */
+static void wait_before_next(struct run *r)
+{
+	uint8_t dice;
+	pg_random(&dice, 1);
+	uint64_t wait_ms = pg_back_off_next(&r->back_off, dice);
+	if (wait_ms == 0)
+		return;
+	pg_output_status(&r->app->out, "link lost: %s; trying again", r->lost.what);
+	pg_loop_wait(r->app->loop, &r->leaving, pg_loop_now_ms(r->app->loop) + wait_ms);
+}
+
+static int try_again(struct run *r, struct pg_err *err)
+{
+	pg_tunnel_close(pg_take_ptr(&r->tunnel));
+	r->is_lost = false;
+	pg_redirects_disarmed(r->redirects);
+	int rc = pg_pod_job_again(&r->job, err);
+	r->is_gone = rc == -ENOENT && err->whose == PG_TARGET;
+	return rc < 0 ? rc : link_up(r, err);
+}
+
+/* The link is lost, and the app serves its clients itself: comes back with everything as it was. */
+static int come_back(struct run *r, struct pg_err *err)
+{
+	uint64_t since = pg_loop_now_ms(r->app->loop);
+	int rc;
+	pg_back_off_lost(&r->back_off, since);
+	if (r->app->out.format == PG_FORMAT_TEXT) /* else the event says it */
+		pg_output_warn(&r->app->out,
+			       "pod '%s': link lost: %s; the app answers until it is back",
+			       r->job.pod.name, r->lost.what);
+	pg_output_event(&r->app->out, "lost", "{s:s}", "message", r->lost.what);
+	for (;;) {
+		wait_before_next(r);
+		if (r->leaving)
+			return 0;
+		rc = try_again(r, err);
+		if (rc == 0)
+			break;
+		if (r->is_gone || pg_back_off_is_final(err, pg_loop_now_ms(r->app->loop) - since))
+			return r->leaving ? 0 : rc;
+	}
+	pg_back_off_up(&r->back_off, pg_loop_now_ms(r->app->loop),
+		       !pg_tunnel_graft(r->tunnel)->reused);
+	say_up(r, "resumed");
+	return 0;
+}
+
+/* ---- down --------------------------------------------------------------------------------- */
+
+/* Until no connection is open, or more signals have come than those `seen`. */
+static void drain(struct run *r, unsigned seen)
+{
+	struct pg_output *out = &r->app->out;
+	size_t open = pg_redirects_counts(r->redirects).open;
+	uint64_t deadline = UINT64_MAX;
+	if (open == 0)
+		return;
+	if (r->signo == SIGTERM || r->signo == SIGHUP)
+		deadline = pg_loop_now_ms(r->app->loop) + TERM_DRAIN_MS;
+	pg_output_info(out, "draining %zu connection%s, Ctrl-C again to cut", open,
+		       open == 1 ? "" : "s");
+	pg_output_event(out, "draining", "{s:i}", "connections", (int)open);
+	while (pg_redirects_counts(r->redirects).open > 0 && !r->is_lost && r->interrupts == seen &&
+	       pg_loop_now_ms(r->app->loop) < deadline) {
+		r->stirred = false;
+		pg_loop_wait(r->app->loop, &r->stirred, pg_loop_now_ms(r->app->loop) + 50);
+	}
+}
+
+static void bring_down(struct run *r)
+{
+	unsigned seen = r->interrupts;
+	r->leaving = true;
+	pg_loop_interrupt(r->app->loop, false);
+	if (r->tunnel && r->redirects)
+		pg_redirects_stop(r->redirects, r->tunnel);
+	if (r->redirects)
+		drain(r, seen);
+	pg_output_status_clear(&r->app->out);
+	if (r->redirects)
+		pg_redirects_cut(r->redirects);
+	pg_loop_interrupt(r->app->loop, false);
+	pg_tunnel_close(r->tunnel);
+	r->tunnel = NULL;
+}
+
+/* ---- the whole ---------------------------------------------------------------------------- */
+
+/* "-- CMD" has nothing to serve any more: it is asked to end, and gets a little time to. */
+static void end_child(struct run *r)
+{
+	pg_child_signal(r->child, SIGTERM);
+	r->stirred = false;
+	pg_loop_wait(r->app->loop, &r->stirred, pg_loop_now_ms(r->app->loop) + CHILD_END_MS);
+}
+
+/* Serves until a signal or the end of "-- CMD", whose status it then returns. */
+static int stay_up(struct run *r, struct pg_err *err)
+{
+	int rc = 0;
+	while (!r->leaving && rc == 0) {
+		r->stirred = r->is_lost;
+		pg_loop_wait(r->app->loop, &r->stirred, UINT64_MAX);
+		if (r->is_lost && !r->leaving)
+			rc = come_back(r, err);
+	}
+	if (r->child && pg_child_has_ended(r->child))
+		return pg_child_status(r->child);
+	if (r->child && rc < 0)
+		end_child(r);
+	return rc;
+}
+
+static int serve(struct run *r, const struct pg_operands *ops, struct pg_err *err)
+{
+	int code = 0;
+	if (ops->command && pg_child_start(r->app->loop, ops->command, on_child_ended, r, &r->child,
+					   &code, err) < 0) {
+		pg_output_error(&r->app->out, err);
+		return code;
+	}
+	say_up(r, "ready");
+	if (!r->child) {
+		pg_output_info(&r->app->out, "Ctrl-C gives %s back",
+			       r->wants.count == 1 ? "it" : "them");
+		for (size_t i = 0; i < r->wants.count; i++)
+			warn_if_closed(r, &r->wants.items[i]);
+		uv_timer_start(&r->status, on_status, 0, STATUS_MS);
+	}
+	return stay_up(r, err);
+}
+
+static void say_ended(struct run *r)
+{
+	struct pg_redirect_counts n = pg_redirects_counts(r->redirects);
+	pg_output_event(&r->app->out, "ended", "{s:I, s:I}", "connections", (json_int_t)n.total,
+			"refused", (json_int_t)n.refused);
+}
+
+/* Everything between "the pod is known" and "nothing is left". */
+static int redirect(struct run *r, const struct pg_operands *ops, struct pg_err *err)
+{
+	int first_port = r->values->pod.selector ? 0 : 1;
+	r->manner = (struct pg_redirect_manner){ .no_local = r->values->no_local,
+						 .no_fallback = r->values->no_fallback,
+						 .owner = r->owner };
+	r->redirects = pg_redirects_new(r->app->loop, &r->app->out.log, &r->manner);
+	if (!r->redirects)
+		return pg_fail(err, -ENOMEM, "start a redirect");
+	int rc = pg_wants_named(&r->job.pod, r->values->local_address, ops->items + first_port,
+				ops->count - first_port, &r->wants, err);
+	if (rc == 0)
+		rc = link_up(r, err);
+	if (rc == 0) {
+		pg_back_off_up(&r->back_off, pg_loop_now_ms(r->app->loop), false);
+		pg_loop_on_signal(r->app->loop, on_signal, r);
+		rc = serve(r, ops, err);
+	}
+	uv_timer_stop(&r->status);
+	bring_down(r);
+	pg_loop_on_signal(r->app->loop, NULL, NULL);
+	if (rc >= 0)
+		say_ended(r);
+	pg_redirects_free(r->redirects);
+	pg_child_free(r->child);
+	return rc;
+}
+
+static void on_run_closed(uv_handle_t *handle)
+{
+	free(handle->data);
+}
+
+int pg_redirect_run(struct pg_app *app, const struct pg_redirect_values *values, const char *target,
+		    const struct pg_operands *ops, struct pg_err *err)
+{
+	struct run *r = pg_calloc(1, sizeof(*r));
+	if (!r)
+		return pg_fail(err, -ENOMEM, "start a redirect");
+	r->app = app;
+	r->values = values;
+	uv_timer_init(pg_loop_uv(app->loop), &r->status);
+	r->status.data = r;
+	owner_name(r->owner);
+	int rc = pg_pod_job_begin(app, &values->pod, target, PG_PROFILE_REDIRECT, &r->job, err);
+	if (rc == 0) {
+		pg_random(r->session, sizeof(r->session));
+		rc = redirect(r, ops, err);
+		pg_pod_job_end(&r->job);
+	}
+	uv_close((uv_handle_t *)&r->status, on_run_closed);
+	return rc;
+}
