@@ -60,7 +60,9 @@ static bool meddle(struct user *u)
 		free(u);
 		return true;
 	case 3:
-		n = n > 0 ? pick(o, (uint32_t)n) : 0;
+		if (n == 0)
+			return false;
+		n = pick(o, (uint32_t)n);
 		u->held -= n;
 		pg_stream_consumed(u->s, n); /* not all: the stream cannot be gone by it */
 		return false;
