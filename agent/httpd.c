@@ -27,9 +27,9 @@
 
 enum {
 	ACCEPTS_PER_TURN = 32,
-	ACCEPT_PAUSE_MS = 100,   /* after EMFILE and its like */
-	CONN_MEMORY = 16 * 1024, /* request line, headers and the head of the answer */
-	HANDLES = 3,             /* to be closed before we are freed */
+	ACCEPT_PAUSE_MS = 100,  /* after EMFILE and its like */
+	CONN_MEMORY = 4 * 1024, /* request line, headers and the head of the answer */
+	HANDLES = 3,            /* to be closed before we are freed */
 	NEVER = -1,
 };
 

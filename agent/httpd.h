@@ -8,11 +8,13 @@
 
 /* The control API's HTTP server on the loop: the one door to libmicrohttpd. It binds 127.0.0.1 on
  * a random port, accepts by itself, and ends connections that have not become a link after 3 s in
- * all; the oldest goes when PG_HTTPD_CONNS are open. Knows nothing of what the routes say. */
+ * all; the oldest goes when PG_HTTPD_CONNS are open. So 1,000 strangers a second leave everybody
+ * one second to prove himself, and what all of them can make us hold is 6 MiB. Knows nothing of
+ * what the routes say. */
 struct pg_httpd;
 
 enum {
-	PG_HTTPD_CONNS = 256,
+	PG_HTTPD_CONNS = 1024,
 	PG_HTTPD_DEADLINE_MS = 3000,
 	PG_HTTPD_BODY_MAX = 1 << 20, /* of an answer */
 };

@@ -3,12 +3,12 @@
 void pg_route_challenge(struct pg_routes *r, const struct pg_request *rq,
 			const struct pg_statement *st, struct pg_answer *a)
 {
-	uint8_t nonce[PG_NONCE_BYTES];
+	uint8_t random[PG_CHALLENGE_RANDOM], nonce[PG_NONCE_BYTES];
 	char nonce_text[PG_B64_KEY], key_text[PG_B64_KEY];
 	(void)rq;
 	(void)st;
-	pg_random(nonce, sizeof(nonce));
-	pg_challenges_add(&r->challenges, nonce, pg_loop_now_ms(r->loop));
+	pg_random(random, sizeof(random));
+	pg_challenges_make(&r->challenges, random, pg_route_now_ms(r), nonce);
 	pg_b64_encode(nonce, sizeof(nonce), nonce_text);
 	pg_b64_encode(r->id.keys.pub, PG_KEY_BYTES, key_text);
 

@@ -49,28 +49,30 @@ static void refuse_proof(struct pg_answer *a, const char *error, const char *hin
 	a->header_value = "Podgraft";
 }
 
-/* Fills what the laptop says of itself into `st`, which holds all that we know ourselves. False
- * with a refusal in `a` unless its signature fits. An open challenge that is named is used up. */
-static bool has_proof(struct pg_routes *r, const struct pg_request *rq, struct pg_statement *st,
-		      struct pg_answer *a)
+uint64_t pg_route_now_ms(const struct pg_routes *r)
 {
-	uint8_t sig[PG_SIG_BYTES];
-	const char *value = rq->header(rq, "Authorization");
-	if (!value || pg_authz_parse(value, st, sig) < 0) {
-		refuse_proof(a, value ? "malformed proof" : "proof needed",
-			     "send the header that 'podgraft token TARGET' prints");
-		return false;
-	}
-	bool was_open =
-		pg_challenges_take(&r->challenges, st->agent_nonce, pg_loop_now_ms(r->loop));
+	return pg_loop_now_ms(r->loop) - r->started_ms;
+}
+
+static void refuse_challenge(struct pg_answer *a)
+{
+	refuse_proof(a, "challenge used or expired",
+		     "ask /v1/challenge for another; each works once, within 10 s");
+}
+
+/* Cheap checks come first; what is remembered comes last, when nobody but the user can have asked
+ * for it. False with a refusal in `a`. */
+static bool is_proved(struct pg_routes *r, const struct pg_statement *st,
+		      const uint8_t sig[PG_SIG_BYTES], struct pg_answer *a)
+{
+	uint64_t now_ms = pg_route_now_ms(r);
 	if (memcmp(st->laptop_key, r->id.laptop_key, PG_KEY_BYTES) != 0) {
 		refuse_proof(a, "wrong key",
 			     "this agent serves another user; graft one of your own");
 		return false;
 	}
-	if (!was_open) {
-		refuse_proof(a, "challenge used or expired",
-			     "ask /v1/challenge for another; each works once, within 10 s");
+	if (!pg_challenges_are_ours(&r->challenges, st->agent_nonce, now_ms)) {
+		refuse_challenge(a);
 		return false;
 	}
 	if (pg_statement_verify(st, PG_ROLE_LAPTOP, sig) < 0) {
@@ -79,7 +81,26 @@ static bool has_proof(struct pg_routes *r, const struct pg_request *rq, struct p
 			"sign for this agent, container and purpose, as /v1/challenge names them");
 		return false;
 	}
-	return true;
+	int rc = pg_challenges_use(&r->challenges, st->agent_nonce, now_ms);
+	if (rc == -EALREADY)
+		refuse_challenge(a);
+	else if (rc < 0)
+		pg_route_refuse(a, 429, "too many proofs at once", "try again in 10 s");
+	return rc == 0;
+}
+
+/* Fills what the laptop says of itself into `st`, which holds all that we know ourselves. False
+ * with a refusal in `a` unless its signature fits. */
+static bool has_proof(struct pg_routes *r, const struct pg_request *rq, struct pg_statement *st,
+		      struct pg_answer *a)
+{
+	uint8_t sig[PG_SIG_BYTES];
+	const char *value = rq->header(rq, "Authorization");
+	if (value && pg_authz_parse(value, st, sig) == 0)
+		return is_proved(r, st, sig, a);
+	refuse_proof(a, value ? "malformed proof" : "proof needed",
+		     "send the header that 'podgraft token TARGET' prints");
+	return false;
 }
 
 static void set_string(char *out, size_t size, const char *text)
@@ -144,6 +165,7 @@ int pg_routes_new(struct pg_loop *loop, const struct pg_identity *id,
 		  const struct pg_routes_events *events, void *ctx, struct pg_routes **out,
 		  struct pg_err *err)
 {
+	uint8_t challenge_key[PG_MAC_KEY_BYTES];
 	struct pg_routes *r = pg_calloc(1, sizeof(*r));
 	if (!r)
 		return pg_fail(err, -ENOMEM, "start the control API");
@@ -151,6 +173,9 @@ int pg_routes_new(struct pg_loop *loop, const struct pg_identity *id,
 	r->events = *events;
 	r->ctx = ctx;
 	r->loop = loop;
+	r->started_ms = pg_loop_now_ms(loop);
+	pg_random(challenge_key, sizeof(challenge_key));
+	pg_challenges_init(&r->challenges, challenge_key);
 	int rc = pg_httpd_new(loop, on_request, r, &r->httpd, err);
 	if (rc < 0)
 		free(r);

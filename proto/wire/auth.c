@@ -10,6 +10,8 @@
 static_assert(PG_KEY_BYTES == crypto_sign_PUBLICKEYBYTES, "Ed25519 public key");
 static_assert(PG_SECRET_BYTES == crypto_sign_SECRETKEYBYTES, "Ed25519 secret key");
 static_assert(PG_SIG_BYTES == crypto_sign_BYTES, "Ed25519 signature");
+static_assert(PG_MAC_KEY_BYTES == crypto_generichash_KEYBYTES, "BLAKE2b key");
+static_assert(PG_MAC_BYTES >= crypto_generichash_BYTES_MIN, "BLAKE2b output");
 
 #define DOMAIN "podgraft-v1"
 
@@ -34,6 +36,19 @@ void pg_keys_make(struct pg_keys *out)
 void pg_random(void *p, size_t n)
 {
 	randombytes_buf(p, n);
+}
+
+void pg_mac(const uint8_t key[PG_MAC_KEY_BYTES], const void *p, size_t n, uint8_t mac[PG_MAC_BYTES])
+{
+	crypto_generichash(mac, PG_MAC_BYTES, p, n, key, PG_MAC_KEY_BYTES);
+}
+
+int pg_mac_verify(const uint8_t key[PG_MAC_KEY_BYTES], const void *p, size_t n,
+		  const uint8_t mac[PG_MAC_BYTES])
+{
+	uint8_t want[PG_MAC_BYTES];
+	pg_mac(key, p, n, want);
+	return sodium_memcmp(want, mac, sizeof(want)) == 0 ? 0 : -EACCES;
 }
 
 /* The serialised statement, as docs/protocol.md "Proof" lays it out. */

@@ -14,6 +14,8 @@ enum {
 	PG_SIG_BYTES = 64,
 	PG_NONCE_BYTES = 32,
 	PG_SESSION_BYTES = 16,
+	PG_MAC_KEY_BYTES = 32,
+	PG_MAC_BYTES = 16,
 	PG_VERSION_MAX = 32, /* "0.1.0", letters, digits and .+-_ */
 	PG_NAME_MAX = 63,    /* container name, pod uid: DNS-1123 characters */
 	PG_B64_KEY = 45,     /* room for 32 bytes in base64, NUL included */
@@ -43,6 +45,13 @@ struct pg_statement {
 int pg_auth_init(void);
 void pg_keys_make(struct pg_keys *out);
 void pg_random(void *p, size_t n);
+
+/* A code over `n` bytes that nobody without `key` can make: keyed BLAKE2b of 16 bytes (RFC 7693).
+ * Verifying takes the same time whatever differs: 0, or -EACCES. */
+void pg_mac(const uint8_t key[PG_MAC_KEY_BYTES], const void *p, size_t n,
+	    uint8_t mac[PG_MAC_BYTES]);
+int pg_mac_verify(const uint8_t key[PG_MAC_KEY_BYTES], const void *p, size_t n,
+		  const uint8_t mac[PG_MAC_BYTES]);
 
 /* The bytes that are signed, laid out as the document says; returns their count. Signing and
  * verifying do this by themselves. */
