@@ -13,17 +13,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "agent/mech_detect.h"
 #include "agent/mech_listen.h"
-#include "agent/nft_dump.h"
 #include "agent/rules_claim.h"
 #include "proto/base/mem.h"
 #include "proto/io/sock.h"
-
-enum { TABLE_NAME = 64, TABLES_SEEN_MAX = 32 };
-static const char table_prefix[] = "podgraft-";
 
 struct entry {
 	uint16_t port;
@@ -36,9 +31,9 @@ struct pg_rules {
 	const struct pg_mech *mech;
 	struct pg_pod_nat nat;
 	struct pg_listeners listeners;
-	bool owned; /* the kernel removes our tables when we die */
+	struct pg_claims claims; /* what is claimed in our name */
 	uint32_t lease_ms;
-	char table[TABLE_NAME];
+	char table[PG_TABLE_NAME];
 	struct entry entries[PG_RULES_MAX];
 	size_t count;
 };
@@ -69,7 +64,8 @@ static int write_table(struct pg_rules *r, bool replace, unsigned *refused, stru
 	pg_nft_begin(r->nft);
 	if (replace)
 		pg_nft_del_table(r->nft, r->table, 0);
-	pg_nft_add_table(r->nft, r->table, PG_NFT_EXCLUSIVE | (r->owned ? PG_NFT_OWNED : 0u), NULL);
+	pg_nft_add_table(r->nft, r->table, PG_NFT_EXCLUSIVE | (r->claims.owned ? PG_NFT_OWNED : 0u),
+			 NULL);
 	for (unsigned path = 1; path < PG_PATH_END; path <<= 1)
 		if (paths & path)
 			pg_nft_add_ports_set(r->nft, r->table, pg_path_name(path));
@@ -86,8 +82,8 @@ static int make_table(struct pg_rules *r, struct pg_err *err)
 		unsigned refused = PG_NFT_ALL;
 		int code = write_table(r, replace, &refused, err);
 		bool at_table = code < 0 && refused == (replace ? 2 : 1);
-		if (at_table && r->owned && (code == -EINVAL || code == -EOPNOTSUPP))
-			r->owned = false;
+		if (at_table && r->claims.owned && (code == -EINVAL || code == -EOPNOTSUPP))
+			r->claims.owned = false;
 		else if (at_table && !replace && code == -EEXIST)
 			replace = true;
 		else if (at_table && code == -EPERM)
@@ -133,11 +129,13 @@ int pg_rules_open(const struct pg_rules_config *config, struct pg_rules **out, s
 	struct pg_rules *r = pg_calloc(1, sizeof(*r));
 	if (!r)
 		return pg_fail(err, -ENOMEM, "open the rule set");
-	r->owned = !config->no_owner_flag;
+	r->claims.owned = !config->no_owner_flag;
 	r->lease_ms = config->lease_ms ? config->lease_ms : PG_LEASE_MS;
 	r->listeners = (struct pg_listeners){ .fds = { -1, -1 } };
-	snprintf(r->table, sizeof(r->table), "%s%s", table_prefix, config->owner_tag);
+	snprintf(r->table, sizeof(r->table), PG_TABLE_PREFIX "%s", config->owner_tag);
+	r->claims.table = r->table;
 	int code = pg_nft_open(&r->nft, err);
+	r->claims.nft = r->nft;
 	if (code == 0)
 		code = choose(r, config->force, err);
 	if (code < 0) {
@@ -222,99 +220,26 @@ static unsigned paths_of(const struct pg_rules *r, const struct pg_rule *rule)
 	return paths & r->mech->paths(&r->nat);
 }
 
-/* ---- claims ---- */
-
-struct live_search {
-	char tables[TABLES_SEEN_MAX][TABLE_NAME];
-	size_t count;
-	const char *own; /* not looked at */
+/* The redirect's half of a transaction that claims its port. */
+struct claimed {
+	struct pg_rules *r;
+	const struct entry *e;
 };
 
-static void note_table(void *ctx, const char *name)
+static void put_claimed(void *ctx)
 {
-	struct live_search *s = ctx;
-	if (strncmp(name, table_prefix, strlen(table_prefix)) != 0 || strcmp(name, s->own) == 0 ||
-	    strlen(name) >= TABLE_NAME || s->count == TABLES_SEEN_MAX)
-		return;
-	snprintf(s->tables[s->count++], TABLE_NAME, "%s", name);
-}
-
-/* Whether another agent redirects the port right now: its lease lasts in some set of ours. */
-static bool is_live_elsewhere(struct pg_rules *r, uint16_t port)
-{
-	struct live_search s = { .own = r->table };
-	if (pg_nft_each_table(r->nft, note_table, &s, NULL) < 0)
-		return true; /* unknown: leave it alone */
-	for (size_t i = 0; i < s.count; i++)
-		for (unsigned path = 1; path < PG_PATH_END; path <<= 1)
-			if (pg_nft_read_port(r->nft, s.tables[i], pg_path_name(path), port, NULL) ==
-			    0)
-				return true;
-	return false;
-}
-
-/* One attempt to claim the port and to redirect it. `stale` is the handle of a claim table that
- * goes first, or 0. */
-static int claim_once(struct pg_rules *r, const struct entry *e, const char *holder, uint64_t stale,
-		      unsigned *refused, struct pg_err *err)
-{
-	char name[PG_CLAIM_NAME], text[PG_CLAIM_TEXT];
-	struct pg_claim claim = { .since = (uint64_t)time(NULL) };
-	snprintf(claim.holder, sizeof(claim.holder), "%s", holder);
-	pg_claim_name(e->port, name);
-	pg_claim_format(&claim, text);
-
-	pg_nft_begin(r->nft);
-	if (stale)
-		pg_nft_del_table(r->nft, name, stale);
-	pg_nft_add_table(r->nft, name, PG_NFT_EXCLUSIVE | (r->owned ? PG_NFT_OWNED : 0u), text);
-	put_port(r, e);
-	return pg_nft_commit(r->nft, refused, err);
-}
-
-static int busy(const struct entry *e, const struct pg_claim *claim, struct pg_claim *claim_out,
-		struct pg_err *err)
-{
-	if (claim_out)
-		*claim_out = *claim;
-	return pg_fail(err, -EBUSY, "port %u is redirected already%s%s.", e->port,
-		       claim->holder[0] ? " by " : "", claim->holder);
-}
-
-/* Looks at the claim that stands in our way: 0 when it is gone, or stale with *stale set. */
-static int look_at_claim(struct pg_rules *r, const struct entry *e, uint64_t *stale,
-			 struct pg_claim *claim_out, struct pg_err *err)
-{
-	char name[PG_CLAIM_NAME];
-	struct pg_nft_seen_table seen;
-	struct pg_claim claim;
-	pg_claim_name(e->port, name);
-	int code = pg_nft_read_table(r->nft, name, &seen, err);
-	if (code < 0)
-		return code == -ENOENT ? 0 : code;
-	pg_claim_parse(seen.comment, &claim);
-	if (seen.owned || is_live_elsewhere(r, e->port))
-		return busy(e, &claim, claim_out, err);
-	*stale = seen.handle;
-	return 0;
+	const struct claimed *c = ctx;
+	put_port(c->r, c->e);
 }
 
 static int claim_port(struct pg_rules *r, const struct entry *e, const char *holder,
 		      struct pg_claim *claim_out, struct pg_err *err)
 {
-	uint64_t stale = 0;
-	for (int tries = 0;; tries++) {
-		unsigned refused = PG_NFT_ALL;
-		int code = claim_once(r, e, holder, stale, &refused, err);
-		bool in_the_way = code < 0 && (refused == 1 || (stale && refused == 2)) &&
-				  (code == -EPERM || code == -EEXIST || code == -ENOENT);
-		if (!in_the_way || tries == 3)
-			return code;
-		stale = 0;
-		code = look_at_claim(r, e, &stale, claim_out, err);
-		if (code < 0)
-			return code;
-	}
+	struct claimed ctx = { r, e };
+	struct pg_claim_wish wish = {
+		.port = e->port, .holder = holder, .redirect = put_claimed, .ctx = &ctx
+	};
+	return pg_claim_port(&r->claims, &wish, claim_out, err);
 }
 
 /* ---- rules ---- */
@@ -324,8 +249,8 @@ int pg_rules_add(struct pg_rules *r, const struct pg_rule *rule, struct pg_claim
 {
 	struct entry e = { .port = rule->port, .paths = paths_of(r, rule) };
 	if (find(r, e.port)) {
-		uint64_t stale;
-		look_at_claim(r, &e, &stale, claim_out, NULL); /* whatever it can tell */
+		if (claim_out)
+			pg_claim_read(&r->claims, e.port, claim_out); /* whatever it can tell */
 		return pg_fail(err, -EEXIST, "this agent redirects port %u already.", e.port);
 	}
 	if (r->count == PG_RULES_MAX)
@@ -402,7 +327,7 @@ static int rearm_all(struct pg_rules *r, struct pg_err *err)
 		int code = 0;
 		if (e.parked)
 			continue;
-		if (!r->owned && is_live_elsewhere(r, e.port)) {
+		if (!r->claims.owned && pg_claim_is_live(&r->claims, e.port)) {
 			code = pg_fail(err, -EBUSY, "port %u was taken by another agent.", e.port);
 			forget(r, &r->entries[i]);
 		} else {

@@ -1,10 +1,48 @@
 #pragma once
+#include <stdbool.h>
 #include <stdint.h>
 
+#include "agent/nft_batch.h"
 #include "agent/rules.h"
 
-/* What a claim says: the comment of the table `podgraft-tcp-PORT`, for `nft list` to show and for
- * other agents to read: "ann@laptop since 2026-11-22T16:20:13Z". */
+/* Claims: which agent of the pod has which port. A claim is the table `podgraft-tcp-PORT`, owned by
+ * its agent's socket, made in the transaction that redirects the port: of two agents the second one
+ * is refused by the kernel. Kernels without owned tables leave claims of dead agents behind: there
+ * a port is free when no lease on it lasts any more, whatever claim still stands. */
+
+#define PG_TABLE_PREFIX "podgraft-" /* of every table of every agent */
+
+enum { PG_TABLE_NAME = 64 }; /* bytes with the NUL */
+
+/* In whose name claims are made and looked at. */
+struct pg_claims {
+	struct pg_nft *nft; /* borrowed */
+	const char *table;  /* the agent's own, which holds its redirects; borrowed */
+	bool owned;         /* the kernel removes our tables when we die */
+};
+
+struct pg_claim_wish {
+	uint16_t port;
+	const char *holder; /* "ann@laptop" */
+	/* Adds the redirect to the transaction that claims its port; called once for each try. */
+	void (*redirect)(void *ctx);
+	void *ctx;
+};
+
+/* Claims the port and redirects it, in one transaction. -EBUSY: another agent has it, *claim_out
+ * (which may be NULL) says for whom; or why the transaction failed. */
+int pg_claim_port(const struct pg_claims *c, const struct pg_claim_wish *wish,
+		  struct pg_claim *claim_out, struct pg_err *err);
+
+/* What the claim on the port says, whoever made it: 0, or -ENOENT with *out empty. */
+int pg_claim_read(const struct pg_claims *c, uint16_t port, struct pg_claim *out);
+
+/* Whether another agent redirects the port at this moment: its lease lasts in one of its sets. True
+ * also when that cannot be found out. */
+bool pg_claim_is_live(const struct pg_claims *c, uint16_t port);
+
+/* What a claim says: the comment of its table, for `nft list` to show and for other agents to read:
+ * "ann@laptop since 2026-11-22T16:20:13Z". */
 
 enum { PG_CLAIM_NAME = 24, PG_CLAIM_TEXT = 128 }; /* bytes with the NUL; nft's limit of comments */
 
