@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "injector/cli_options.h"
+#include "proto/base/auto.h"
 #include "proto/base/mem.h"
 #include "proto/wire/auth.h"
 
@@ -165,13 +166,25 @@ static enum pg_format wanted_format(int argc, char **argv)
 	return PG_FORMAT_TEXT;
 }
 
+/* Parsing reorders argv. NULL: out of memory. */
+static char **copy_words(int argc, char **argv)
+{
+	char **words = pg_calloc((size_t)argc + 1, sizeof(*words));
+	for (int i = 0; words && i < argc; i++)
+		words[i] = argv[i];
+	return words;
+}
+
 int pg_cli_main(int argc, char **argv)
 {
-	struct pg_app app = { .program = program_name(argv[0]) };
+	pg_auto_free char **words = copy_words(argc, argv);
+	struct pg_app app = { .program = program_name(argv[0]), .argv = words };
 	struct pg_global_values global = { .help = false };
 	struct pg_err err = { .code = 0 };
 	pg_output_init(&app.out, wanted_format(argc, argv), false, 0);
-	int rc = parse_and_run(&app, &global, argc > 0 ? argc - 1 : 0, argv + 1, &err);
+	int rc = words ? 0 : pg_fail(&err, -ENOMEM, "start");
+	if (rc == 0)
+		rc = parse_and_run(&app, &global, argc > 0 ? argc - 1 : 0, argv + 1, &err);
 	if (rc == 0)
 		rc = pg_output_written(&app.out, &err);
 	if (rc == -ECANCELED && app.signo)

@@ -13,6 +13,7 @@ struct pg_app {
 	struct pg_loop *loop;
 	struct pg_output out;      /* its log is for library code: &app->out.log */
 	struct pg_kube_flags kube; /* of kubectl's common flags */
+	char **argv;               /* of the process, as it was given; NULL-terminated */
 	const char *program;       /* "podgraft", or "kubectl podgraft" when run as a plugin */
 	/* SIGINT, SIGTERM or SIGHUP has come: every wait ends with -ECANCELED, and a second one
 	 * ends the process. A command that wants the signals itself calls pg_loop_on_signal(). */

@@ -2,6 +2,7 @@
 #include <stddef.h>
 
 #include "injector/commands.h"
+#include "injector/fleet.h"
 #include "injector/redirect_run.h"
 
 enum { OWN_FAILURE = 125 }; /* with -- COMMAND, whose status takes all others: as env(1) does it */
@@ -23,6 +24,13 @@ static const struct pg_opt options[] = {
 	  .help = "Reset connections that the local program does not take, instead of giving them "
 		  "to the app.",
 	  .at = offsetof(struct pg_redirect_values, no_fallback) },
+	{ .name = "all-pods",
+	  .kind = PG_OPT_FLAG,
+	  .help = "Redirect every pod that the target names, and those that join it later.",
+	  .at = offsetof(struct pg_redirect_values, all_pods) },
+	{ .name = "only", /* what --all-pods starts a podgraft for each pod with */
+	  .kind = PG_OPT_TEXT,
+	  .at = offsetof(struct pg_redirect_values, pod.only) },
 	{ .name = NULL },
 };
 
@@ -44,7 +52,8 @@ static int run(struct pg_app *app, void *values, const struct pg_operands *ops, 
 	const char *target = v->pod.selector ? NULL : ops->count > 0 ? ops->items[0] : NULL;
 	int rc = check_profile(v, err);
 	if (rc == 0)
-		rc = pg_redirect_run(app, v, target, ops, err);
+		rc = v->all_pods && !v->pod.only ? pg_fleet_run(app, v, target, ops, err)
+						 : pg_redirect_run(app, v, target, ops, err);
 	if (rc >= 0 || !ops->command)
 		return rc;
 	pg_output_error(&app->out, err);
@@ -69,7 +78,8 @@ const struct pg_command pg_cmd_redirect = {
 		   "and its exit status is podgraft's.",
 	.examples = "% redirect web-0 8080\n"
 		    "% redirect deploy/web 8080:3000 9090\n"
-		    "% redirect svc/web http:3000 -- npm start\n",
+		    "% redirect svc/web http:3000 -- npm start\n"
+		    "% redirect deploy/web 8080:3000 --all-pods\n",
 	.opts = options,
 	.values_size = sizeof(struct pg_redirect_values),
 	.least = 0,

@@ -8,6 +8,7 @@
 
 #include "injector/kube_api.h"
 #include "injector/kube_dial.h"
+#include "injector/kube_follow.h"
 #include "injector/kube_graft.h"
 #include "injector/kube_json.h"
 #include "injector/kube_patch.h"
@@ -51,6 +52,26 @@ static int kube_resolve(struct pg_platform *p, const struct pg_target_spec *spec
 	pg_log(k->api.log, PG_DEBUG, "pod '%s' of namespace '%s', uid %s, on node '%s'", out->name,
 	       out->ns, out->uid, out->node);
 	return 0;
+}
+
+static int kube_follow(struct pg_platform *p, const struct pg_target_spec *spec,
+		       struct pg_pod_follow **out, struct pg_err *err)
+{
+	struct kube *k = kube_of(p);
+	return pg_kube_follow(&k->api, k->config.namespace_, spec, out, err);
+}
+
+static int kube_next(struct pg_platform *p, struct pg_pod_follow *f, uint64_t deadline_ms,
+		     struct pg_pod_change *out, struct pg_err *err)
+{
+	(void)p;
+	return pg_kube_follow_next(f, deadline_ms, out, err);
+}
+
+static void kube_unfollow(struct pg_platform *p, struct pg_pod_follow *f)
+{
+	(void)p;
+	pg_kube_follow_free(f);
 }
 
 /* Makes sure that k->seen is `pod`, and not long ago. */
@@ -211,6 +232,9 @@ static void kube_close(struct pg_platform *p)
 
 static const struct pg_platform_ops kube_ops = {
 	.resolve = kube_resolve,
+	.follow = kube_follow,
+	.next = kube_next,
+	.unfollow = kube_unfollow,
 	.graft = kube_graft,
 	.forget = kube_forget,
 	.dial = kube_dial,

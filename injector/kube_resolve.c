@@ -41,8 +41,9 @@ struct search {
 	json_t *service;        /* owned; with svc/NAME */
 	json_t *best;           /* owned; the choice so far */
 	struct pg_kube_rank rank;
-	size_t live; /* pods that could have been chosen */
-	char rv[64]; /* of the list: a watch goes on from there */
+	const char *only; /* the name of the one to choose, or NULL */
+	size_t live;      /* pods that could have been chosen */
+	char rv[64];      /* of the list: a watch goes on from there */
 	uint64_t deadline_ms;
 };
 
@@ -218,26 +219,13 @@ static bool worth_waiting(const struct search *s)
 	return s->live == 0 && (!s->best || pg_kube_pod_life(s->best) == PG_KUBE_DELETING);
 }
 
-static int by_selector(struct search *s, struct pg_err *err)
+/* The pod called `name`. */
+static int by_name(struct search *s, const char *name, struct pg_err *err)
 {
-	int rc = list_pods(s, err);
-	if (rc < 0)
-		return rc;
-	return worth_waiting(s) ? await_pod(s, err) : 0;
-}
-
-static int by_target(struct search *s, const char *text, struct pg_err *err)
-{
-	struct pg_target t;
-	int rc = pg_target_parse(text, &t, err);
-	if (rc < 0)
-		return rc;
-	snprintf(s->shown, sizeof(s->shown), "%s '%s'", pg_target_kind_name(t.kind), t.name);
-	if (t.kind != PG_KIND_POD) {
-		rc = find_selector(s, &t, err);
-		return rc < 0 ? rc : by_selector(s, err);
-	}
-	rc = get_object(s, &t, &s->best, err);
+	struct pg_target t = { .kind = PG_KIND_POD };
+	snprintf(t.name, sizeof(t.name), "%s", name);
+	snprintf(s->shown, sizeof(s->shown), "pod '%s'", t.name);
+	int rc = get_object(s, &t, &s->best, err);
 	if (rc < 0)
 		return rc;
 	pg_kube_rank_read(s->best, &s->rank);
@@ -245,17 +233,45 @@ static int by_target(struct search *s, const char *text, struct pg_err *err)
 	return 0;
 }
 
+static int by_selector(struct search *s, struct pg_err *err)
+{
+	if (s->only)
+		return by_name(s, s->only, err);
+	int rc = list_pods(s, err);
+	if (rc < 0)
+		return rc;
+	return worth_waiting(s) ? await_pod(s, err) : 0;
+}
+
+/* What the person's words select: a pod by its name in *t, or s->selector with *t of another kind.
+ */
+static int read_words(struct search *s, const struct pg_target_spec *spec, struct pg_target *t,
+		      struct pg_err *err)
+{
+	*t = (struct pg_target){ .kind = PG_KIND_COUNT };
+	if (!spec->target) {
+		snprintf(s->shown, sizeof(s->shown), "selector '%.200s'", spec->selector);
+		int rc = pg_buf_add_str(&s->selector, spec->selector);
+		return rc < 0 ? pg_fail(err, rc, "read -l") : 0;
+	}
+	int rc = pg_target_parse(spec->target, t, err);
+	if (rc < 0)
+		return rc;
+	snprintf(s->shown, sizeof(s->shown), "%s '%s'", pg_target_kind_name(t->kind), t->name);
+	return t->kind == PG_KIND_POD ? 0 : find_selector(s, t, err);
+}
+
 /* From the person's words to s->best. */
 static int choose(struct search *s, const struct pg_target_spec *spec, struct pg_err *err)
 {
-	if (spec->target)
-		return by_target(s, spec->target, err);
-	snprintf(s->shown, sizeof(s->shown), "selector '%.200s'", spec->selector);
-	int rc = pg_buf_add_str(&s->selector, spec->selector);
+	struct pg_target t;
+	int rc = read_words(s, spec, &t, err);
 	if (rc < 0)
-		return pg_fail(err, rc, "read -l");
+		return rc;
+	if (t.kind == PG_KIND_POD)
+		return by_name(s, t.name, err);
 	rc = by_selector(s, err);
-	if (rc == -EINVAL)
+	if (rc == -EINVAL && !spec->target)
 		pg_hint(err, PG_USER, "-l takes kubectl's selectors, as in app=web,tier!=db");
 	return rc;
 }
@@ -263,7 +279,9 @@ static int choose(struct search *s, const struct pg_target_spec *spec, struct pg
 int pg_kube_resolve_pod(struct pg_kube_api *api, const char *ns, const struct pg_target_spec *spec,
 			struct pg_pod *out, json_t **pod_out, struct pg_err *err)
 {
-	struct search s = { .api = api, .ns = ns, .selector = PG_BUF_INIT(SELECTOR_MAX) };
+	struct search s = {
+		.api = api, .ns = ns, .only = spec->only, .selector = PG_BUF_INIT(SELECTOR_MAX)
+	};
 	s.deadline_ms = pg_loop_now_ms(api->loop) + spec->wait_ms;
 	int rc = choose(&s, spec, err);
 	if (rc == 0)
@@ -278,5 +296,24 @@ int pg_kube_resolve_pod(struct pg_kube_api *api, const char *ns, const struct pg
 	pg_buf_fini(&s.selector);
 	json_decref(s.service);
 	json_decref(s.best);
+	return rc;
+}
+
+int pg_kube_resolve_selector(struct pg_kube_api *api, const char *ns,
+			     const struct pg_target_spec *spec, struct pg_buf *out,
+			     struct pg_err *err)
+{
+	struct search s = { .api = api, .ns = ns, .selector = PG_BUF_INIT(SELECTOR_MAX) };
+	struct pg_target t;
+	int rc = read_words(&s, spec, &t, err);
+	if (rc == 0 && t.kind == PG_KIND_POD) {
+		rc = pg_fail(err, -EINVAL, "%s is one pod, not many", s.shown);
+		pg_hint(err, PG_USER,
+			"name what they have in common, as in deploy/NAME or -l LABELS");
+	}
+	if (rc == 0 && pg_buf_add_str(out, pg_buf_str(&s.selector)) < 0)
+		rc = pg_fail(err, -ENOMEM, "follow the pods of %s", s.shown);
+	pg_buf_fini(&s.selector);
+	json_decref(s.service);
 	return rc;
 }

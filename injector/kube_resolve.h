@@ -9,3 +9,9 @@
  * (none appeared), -ESHUTDOWN (the pod has ended or is being deleted), or as pg_kube_call(). */
 int pg_kube_resolve_pod(struct pg_kube_api *api, const char *ns, const struct pg_target_spec *spec,
 			struct pg_pod *out, json_t **pod_out, struct pg_err *err);
+
+/* The label selector, as text, of all pods that the target or selector of `spec` names. -EINVAL
+ * (PG_USER) when that is one pod by its name; else as above. */
+int pg_kube_resolve_selector(struct pg_kube_api *api, const char *ns,
+			     const struct pg_target_spec *spec, struct pg_buf *out,
+			     struct pg_err *err);

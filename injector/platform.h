@@ -50,6 +50,7 @@ struct pg_pod {
 
 struct pg_target_spec {
 	const char *target;    /* "web-0", "pod/web-0", "deploy/web", ...; NULL with a selector */
+	const char *only;      /* of the pods that it names, the one of this name; or NULL */
 	const char *selector;  /* of -l, or NULL */
 	const char *container; /* of -c, or NULL */
 	uint64_t wait_ms;      /* for a pod to appear; kubectl's default is 60 s */
@@ -72,9 +73,28 @@ struct pg_graft {
 	bool reused;
 };
 
+/* What has become of one of many pods. */
+struct pg_pod_change {
+	char name[254];
+	char uid[PG_NAME_MAX + 1];
+	bool is_gone;   /* it was deleted */
+	bool is_usable; /* it runs, and nobody deletes it */
+};
+
+struct pg_pod_follow;
+
 struct pg_platform_ops {
 	int (*resolve)(struct pg_platform *p, const struct pg_target_spec *spec, struct pg_pod *out,
 		       struct pg_err *err);
+	/* Follows all pods of a target: those that there are, then what changes. -EINVAL (PG_USER)
+	 * for a target that is one pod by its name. */
+	int (*follow)(struct pg_platform *p, const struct pg_target_spec *spec,
+		      struct pg_pod_follow **out, struct pg_err *err);
+	/* Waits for the next change: 0, -ETIMEDOUT at `deadline_ms` of pg_loop_now_ms(), or why
+	 * they cannot be followed any further. */
+	int (*next)(struct pg_platform *p, struct pg_pod_follow *f, uint64_t deadline_ms,
+		    struct pg_pod_change *out, struct pg_err *err);
+	void (*unfollow)(struct pg_platform *p, struct pg_pod_follow *f); /* NULL is allowed */
 	/* Reuses a running agent of our own record, else grafts one and waits until it listens. */
 	int (*graft)(struct pg_platform *p, const struct pg_pod *pod,
 		     const struct pg_graft_spec *spec, struct pg_graft *out, struct pg_err *err);

@@ -57,8 +57,8 @@ static void say_which(struct pg_app *app, const char *target, const struct pg_po
 			       target ? target : "the selector", pod->others);
 }
 
-int pg_pod_job_begin(struct pg_app *app, const struct pg_pod_values *values, const char *target,
-		     enum pg_profile least, struct pg_pod_job *out, struct pg_err *err)
+int pg_pod_job_reach(struct pg_app *app, const struct pg_pod_values *values, const char *target,
+		     struct pg_pod_job *out, struct pg_err *err)
 {
 	*out = (struct pg_pod_job){ .app = app };
 	int rc = check_words(app, target, values->selector, err);
@@ -72,9 +72,19 @@ int pg_pod_job_begin(struct pg_app *app, const struct pg_pod_values *values, con
 		return err->code;
 	pg_app_show_waits(app, out->platform);
 	out->target = (struct pg_target_spec){ .target = target,
+					       .only = values->only,
 					       .selector = values->selector,
 					       .container = values->container,
 					       .wait_ms = values->pod_wait_ms };
+	return 0;
+}
+
+int pg_pod_job_begin(struct pg_app *app, const struct pg_pod_values *values, const char *target,
+		     enum pg_profile least, struct pg_pod_job *out, struct pg_err *err)
+{
+	int rc = pg_pod_job_reach(app, values, target, out, err);
+	if (rc < 0)
+		return rc;
 	rc = out->platform->ops->resolve(out->platform, &out->target, &out->pod, err);
 	if (rc < 0) {
 		pg_pod_job_end(out);

@@ -9,6 +9,7 @@
  * into the tables below. */
 struct pg_pod_values {
 	const char *selector, *container, *image;
+	const char *only; /* of many pods, the one of this name; hidden, for our own use */
 	uint64_t idle_ms, memory_bytes, pod_wait_ms;
 	int pull_policy, profile, transport;
 };
@@ -23,6 +24,11 @@ struct pg_pod_job {
 	struct pg_keys keys;
 	struct pg_graft_spec spec;
 };
+
+/* Reaches the cluster: the first half of pg_pod_job_begin(), for a command on many pods; out->pod
+ * is unknown. On failure nothing needs to be ended. */
+int pg_pod_job_reach(struct pg_app *app, const struct pg_pod_values *values, const char *target,
+		     struct pg_pod_job *out, struct pg_err *err);
 
 /* Reaches the cluster, resolves `target` (NULL with a selector) and says which pod it is. The
  * profile is `least` unless the person chose one. On failure nothing needs to be ended. */

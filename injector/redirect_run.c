@@ -8,6 +8,7 @@
 
 #include "injector/back_off.h"
 #include "injector/child.h"
+#include "injector/leash.h"
 #include "injector/pod_job.h"
 #include "injector/redirect.h"
 #include "injector/wants.h"
@@ -101,6 +102,11 @@ static void show_status(struct run *r, const char *what)
 	struct pg_mux *mux = r->tunnel ? pg_tunnel_mux(r->tunnel) : NULL;
 	if (!mux) /* on the way back after a loss */
 		return;
+	if (r->values->pod.only) /* one of many: whoever started us adds us up */
+		pg_output_event(&r->app->out, "status", "{s:I, s:I, s:I, s:I}", "open",
+				(json_int_t)n.open, "total", (json_int_t)n.total, "bytes_in",
+				(json_int_t)pg_mux_bytes_in(mux), "bytes_out",
+				(json_int_t)pg_mux_bytes_out(mux));
 	pg_output_status(&r->app->out,
 			 "%s: %zu open, %llu in all, %.1f MB in, %.1f MB out, %.1f ms", what,
 			 n.open, (unsigned long long)n.total, (double)pg_mux_bytes_in(mux) / 1e6,
@@ -380,12 +386,18 @@ int pg_redirect_run(struct pg_app *app, const struct pg_redirect_values *values,
 	uv_timer_init(pg_loop_uv(app->loop), &r->status);
 	r->status.data = r;
 	owner_name(r->owner);
-	int rc = pg_pod_job_begin(app, &values->pod, target, PG_PROFILE_REDIRECT, &r->job, err);
+	struct pg_leash *leash = NULL;
+	if (values->pod.only)
+		leash = pg_leash_new(app->loop, err);
+	int rc = values->pod.only && !leash ? err->code : 0;
+	if (rc == 0)
+		rc = pg_pod_job_begin(app, &values->pod, target, PG_PROFILE_REDIRECT, &r->job, err);
 	if (rc == 0) {
 		pg_random(r->session, sizeof(r->session));
 		rc = redirect(r, ops, err);
 		pg_pod_job_end(&r->job);
 	}
+	pg_leash_free(leash);
 	uv_close((uv_handle_t *)&r->status, on_run_closed);
 	return rc;
 }

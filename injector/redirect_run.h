@@ -7,6 +7,7 @@ struct pg_redirect_values {
 	struct pg_pod_values pod; /* first: pg_pod_opts fills it */
 	const char *local_address;
 	bool no_local, no_fallback;
+	bool all_pods;
 };
 
 /* Redirects one pod, that of `target` (NULL with a selector), until it is given back: by a signal,

@@ -1,0 +1,26 @@
+#pragma once
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "proto/io/loop.h"
+
+/* A podgraft of our own that runs beside us, for one pod of many: its events, its signals, its end.
+ * It is on our leash: it gives everything back when we are gone, however we went. */
+struct pg_member;
+
+struct pg_member_events {
+	/* A line of its --output json; borrowed. */
+	void (*told)(void *ctx, const json_t *event);
+	/* It has ended, with `status` as a shell gives it: 0 to 255, 128 + signal. The last event.
+	 */
+	void (*ended)(void *ctx, int status);
+};
+
+/* Starts `argv` (argv[0] is its name only: the program is ours). */
+int pg_member_start(struct pg_loop *loop, char **argv, const struct pg_member_events *events,
+		    void *ctx, struct pg_member **out, struct pg_err *err);
+
+void pg_member_signal(struct pg_member *m, int signo);
+
+/* Frees it, once it has ended; NULL is allowed. */
+void pg_member_free(struct pg_member *m);
