@@ -102,10 +102,10 @@ static void maybe_rest(void *ctx)
 		uv_timer_start(&a->rest, on_rest, HANDSHAKE_MS, 0);
 }
 
-static void on_unserved(void *ctx, uint16_t port)
+static void on_unserved(void *ctx, enum pg_direction direction, uint16_t port)
 {
 	struct pg_agent *a = ctx;
-	pg_redirects_park(a->redirects, port);
+	pg_redirects_park(a->redirects, direction, port);
 }
 
 /* A connection whose redirect has just gone: the app's. */
@@ -186,7 +186,7 @@ static void tell_facts(void *ctx, struct pg_facts *out)
 				  .redirects = pg_redirects_count(a->redirects),
 				  .connections = pg_connections_open(a->connections),
 				  .fallen_back = pg_connections_fallen_back(a->connections),
-				  .mechanism = pg_redirects_mechanism(a->redirects) };
+				  .mechanism = pg_redirects_mechanism(a->redirects, PG_INCOMING) };
 }
 
 static void print_banner(const struct pg_agent *a)

@@ -19,6 +19,7 @@ struct connection {
 	struct pg_connections *all;
 	struct connection *next, **link;
 	struct sockaddr_storage local; /* where the client was going */
+	enum pg_direction direction;   /* of its redirect */
 	bool no_fallback;              /* reset what the laptop does not serve */
 	uv_timer_t patience;           /* runs until the laptop has accepted */
 	struct pg_relay *relay;        /* served by the laptop, */
@@ -108,7 +109,7 @@ static void unserved(const struct connection *c)
 	uint8_t bytes[16];
 	uint16_t port;
 	if (pg_addr_bytes(&c->local, bytes, &port) > 0)
-		c->all->events->unserved(c->all->ctx, port);
+		c->all->events->unserved(c->all->ctx, c->direction, port);
 }
 
 static void on_refused(void *ctx, int fd, struct pg_byteq *kept, bool at_eof, enum pg_reset why)
@@ -201,6 +202,7 @@ void pg_connections_serve(struct pg_connections *all, struct pg_link *link,
 		return;
 	}
 	c->local = *local;
+	c->direction = rd->direction;
 	c->no_fallback = rd->no_fallback;
 	if (link && open_stream(c, link, rd->id, fd, peer) == 0)
 		return;

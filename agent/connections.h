@@ -16,8 +16,8 @@ struct pg_connections;
 struct pg_connections_events {
 	/* The last connection has ended. */
 	void (*emptied)(void *ctx);
-	/* The laptop could not serve a connection to `port` of the pod. */
-	void (*unserved)(void *ctx, uint16_t port);
+	/* The laptop could not serve a connection that a redirect of `port` brought. */
+	void (*unserved)(void *ctx, enum pg_direction direction, uint16_t port);
 };
 
 /* NULL: out of memory. All arguments are borrowed for its life. */

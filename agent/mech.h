@@ -15,7 +15,9 @@ enum pg_path {
 	PG_PATH_BEHIND = 1 << 1,  /* from outside, what the pod's own NAT let pass */
 	PG_PATH_LOCAL = 1 << 2,   /* from inside, less the mesh's proxy */
 	PG_PATH_PROXY = 1 << 3,   /* from the mesh's proxy: the plaintext leg */
-	PG_PATH_END = 1 << 4
+	PG_PATH_INCOMING = PG_PATH_INBOUND | PG_PATH_BEHIND | PG_PATH_LOCAL | PG_PATH_PROXY,
+	PG_PATH_OUTGOING = 1 << 4, /* to others, see rules_out.h */
+	PG_PATH_END = 1 << 5
 };
 const char *pg_path_name(enum pg_path path);
 

@@ -44,19 +44,19 @@ static int allow(int fd, int level, int option)
 
 /* A listener of `family` on *port, or on a random one when that is 0: its descriptor with *port
  * set, or a negative errno. */
-static int listen_on(const struct pg_mech *mech, int family, uint16_t *port)
+static int listen_on(enum pg_listen_at at, int family, uint16_t *port)
 {
 	pg_auto_close int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
 	int code = family == AF_INET6 ? allow(fd, IPPROTO_IPV6, IPV6_V6ONLY) : 0;
-	if (code == 0 && mech->transparent)
+	if (code == 0 && at == PG_LISTEN_TRANSPARENT)
 		code = family == AF_INET6 ? allow(fd, IPPROTO_IPV6, IPV6_TRANSPARENT)
 					  : allow(fd, IPPROTO_IP, IP_TRANSPARENT);
 	if (code < 0)
 		return code;
 	union any_addr a;
-	socklen_t len = fill_address(&a, family, mech->transparent, *port);
+	socklen_t len = fill_address(&a, family, at != PG_LISTEN_EVERYWHERE, *port);
 	if (bind(fd, &a.any, len) < 0 || listen(fd, BACKLOG) < 0 ||
 	    getsockname(fd, &a.any, &len) < 0)
 		return -errno;
@@ -71,12 +71,12 @@ static bool family_is_missing(int code)
 
 /* Both families on one port, which the first one finds: 0, -EADDRINUSE when another try may have
  * more luck, or another negative errno. What is open is in *l in any case. */
-static int listen_once(const struct pg_mech *mech, struct pg_listeners *l)
+static int listen_once(enum pg_listen_at at, struct pg_listeners *l)
 {
 	static const int families[2] = { AF_INET, AF_INET6 };
 	int code = 0;
 	for (int i = 0; i < 2; i++) {
-		int fd = listen_on(mech, families[i], &l->port);
+		int fd = listen_on(at, families[i], &l->port);
 		if (fd >= 0)
 			l->fds[i] = fd;
 		else if (!family_is_missing(fd))
@@ -87,12 +87,12 @@ static int listen_once(const struct pg_mech *mech, struct pg_listeners *l)
 	return l->port ? 0 : code;
 }
 
-int pg_mech_listen(const struct pg_mech *mech, struct pg_listeners *out, struct pg_err *err)
+int pg_mech_listen(enum pg_listen_at at, struct pg_listeners *out, struct pg_err *err)
 {
 	struct pg_listeners l = { .fds = { -1, -1 } };
 	int code = -EADDRINUSE;
 	for (int i = 0; i < PORT_TRIES && code == -EADDRINUSE; i++) {
-		code = listen_once(mech, &l);
+		code = listen_once(at, &l);
 		if (code < 0)
 			pg_mech_unlisten(&l);
 	}

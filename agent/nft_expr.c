@@ -77,14 +77,20 @@ static void load_meta(struct writing *w, enum nft_meta_keys key)
 	put_u32(e, NFTNL_EXPR_META_DREG, NFT_REG_1);
 }
 
-/* Register 1 = the `n` bytes of the packet that begin `offset` after `base`. */
-static void load_packet(struct writing *w, enum nft_payload_bases base, uint32_t offset, uint32_t n)
+/* A register = the `n` bytes of the packet that begin `offset` after `base`. */
+static void load_packet_to(struct writing *w, uint32_t reg, enum nft_payload_bases base,
+			   uint32_t offset, uint32_t n)
 {
 	struct nftnl_expr *e = add(w, "payload");
-	put_u32(e, NFTNL_EXPR_PAYLOAD_DREG, NFT_REG_1);
+	put_u32(e, NFTNL_EXPR_PAYLOAD_DREG, reg);
 	put_u32(e, NFTNL_EXPR_PAYLOAD_BASE, (uint32_t)base);
 	put_u32(e, NFTNL_EXPR_PAYLOAD_OFFSET, offset);
 	put_u32(e, NFTNL_EXPR_PAYLOAD_LEN, n);
+}
+
+static void load_packet(struct writing *w, enum nft_payload_bases base, uint32_t offset, uint32_t n)
+{
+	load_packet_to(w, NFT_REG_1, base, offset, n);
 }
 
 /* Register 1 &= the `n` bytes of `mask`. */
@@ -134,12 +140,37 @@ static void dport(struct writing *w, uint32_t port)
 	compare(w, NFT_CMP_EQ, &port_be, sizeof(port_be));
 }
 
-static void dport_in(struct writing *w, const char *set)
+/* Register 1, and those after it, as far as the set's keys go. */
+static void look_up(struct writing *w, const char *set)
 {
-	load_packet(w, NFT_PAYLOAD_TRANSPORT_HEADER, TCP_DPORT_AT, sizeof(uint16_t));
 	struct nftnl_expr *e = add(w, "lookup");
 	put_u32(e, NFTNL_EXPR_LOOKUP_SREG, NFT_REG_1);
 	put_name(w, e, NFTNL_EXPR_LOOKUP_SET, set);
+}
+
+static void dport_in(struct writing *w, const char *set)
+{
+	load_packet(w, NFT_PAYLOAD_TRANSPORT_HEADER, TCP_DPORT_AT, sizeof(uint16_t));
+	look_up(w, set);
+}
+
+/* The key of nft_flows.c: registers of 32 bits, of which the first is that which register 1 begins
+ * with. */
+static void flow_in(struct writing *w, uint32_t version, const char *set)
+{
+	assert(version == 4 || version == 6);
+	load_meta(w, NFT_META_SKUID);
+	struct nftnl_expr *e = add(w, "byteorder");
+	put_u32(e, NFTNL_EXPR_BYTEORDER_SREG, NFT_REG_1);
+	put_u32(e, NFTNL_EXPR_BYTEORDER_DREG, NFT_REG_1);
+	put_u32(e, NFTNL_EXPR_BYTEORDER_OP, NFT_BYTEORDER_HTON);
+	put_u32(e, NFTNL_EXPR_BYTEORDER_LEN, sizeof(uint32_t));
+	put_u32(e, NFTNL_EXPR_BYTEORDER_SIZE, sizeof(uint32_t));
+	load_packet_to(w, NFT_REG32_01, NFT_PAYLOAD_TRANSPORT_HEADER, TCP_DPORT_AT,
+		       sizeof(uint16_t));
+	load_packet_to(w, NFT_REG32_02, NFT_PAYLOAD_NETWORK_HEADER,
+		       version == 4 ? IPV4_DADDR_AT : IPV6_DADDR_AT, version == 4 ? 4 : 16);
+	look_up(w, set);
 }
 
 /* The IP header's address at an offset, in a packet of that version. */
@@ -228,6 +259,8 @@ static void write_match(struct writing *w, const struct pg_nft_expr *x)
 		return dport(w, x->number);
 	case PG_X_DPORT_IN:
 		return dport_in(w, x->name);
+	case PG_X_FLOW_IN:
+		return flow_in(w, x->number, x->name);
 	case PG_X_TO_LOOPBACK:
 		return address(w, x->number, IPV4_DADDR_AT, "127.0.0.1", IPV6_DADDR_AT, "::1");
 	case PG_X_FROM_ISTIO:
@@ -238,6 +271,8 @@ static void write_match(struct writing *w, const struct pg_nft_expr *x)
 		return meta_u32(w, NFT_META_IIF, NFT_CMP_EQ, IFINDEX_LO);
 	case PG_X_IIF_NOT_LO:
 		return meta_u32(w, NFT_META_IIF, NFT_CMP_NEQ, IFINDEX_LO);
+	case PG_X_OIF_LO:
+		return meta_u32(w, NFT_META_OIF, NFT_CMP_EQ, IFINDEX_LO);
 	case PG_X_OIF_NOT_LO:
 		return meta_u32(w, NFT_META_OIF, NFT_CMP_NEQ, IFINDEX_LO);
 	case PG_X_MARK:

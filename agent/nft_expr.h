@@ -12,11 +12,13 @@ enum pg_nft_word {
 	PG_X_SYN,         /* tcp flags & (fin|syn|rst|ack) == syn */
 	PG_X_DPORT,       /* tcp dport NUMBER */
 	PG_X_DPORT_IN,    /* tcp dport @NAME */
+	PG_X_FLOW_IN,     /* meta skuid . tcp dport . ip daddr @NAME, or ip6; NUMBER is 4 or 6 */
 	PG_X_TO_LOOPBACK, /* ip daddr 127.0.0.1, or ip6 daddr ::1; NUMBER is 4 or 6 */
 	PG_X_FROM_ISTIO,  /* ip saddr 127.0.0.6, or ip6 saddr ::6; NUMBER is 4 or 6 */
 	PG_X_TO_US,       /* fib daddr type local: not forwarded */
 	PG_X_IIF_LO,      /* iif lo */
 	PG_X_IIF_NOT_LO,  /* iif != lo */
+	PG_X_OIF_LO,      /* oif lo */
 	PG_X_OIF_NOT_LO,  /* oif != lo */
 	PG_X_MARK,        /* meta mark NUMBER */
 	PG_X_UID,         /* meta skuid NUMBER */
@@ -50,6 +52,10 @@ struct pg_nft_expr {
 #define PG_XS(w, s)                           \
 	{                                     \
 		.word = PG_X_##w, .name = (s) \
+	}
+#define PG_XNS(w, n, s)                                      \
+	{                                                    \
+		.word = PG_X_##w, .number = (n), .name = (s) \
 	}
 #define PG_RULE(...)                   \
 	(const struct pg_nft_expr[])   \

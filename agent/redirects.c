@@ -12,7 +12,6 @@
 
 enum {
 	REDIRECTS_MAX = 256,
-	FAMILIES = 2,
 	ACCEPTS_A_TURN = 64, /* then the others have their turn */
 	PAUSE_MS = 100,      /* without descriptors: the loop stays idle meanwhile */
 };
@@ -22,8 +21,8 @@ enum {
 struct intake {
 	struct pg_redirects *all;
 	struct pg_rules *rules;
-	uv_poll_t polls[FAMILIES];
-	int fds[FAMILIES];
+	uv_poll_t polls[PG_LISTENERS];
+	int fds[PG_LISTENERS];
 	int open_handles;
 	bool closing;
 };
@@ -60,10 +59,11 @@ struct pg_redirects *pg_redirects_new(struct pg_loop *loop, const struct pg_log 
 	return all;
 }
 
-static struct pg_redirect *find_port(struct pg_redirects *all, uint16_t port)
+static struct pg_redirect *find_port(struct pg_redirects *all, enum pg_direction direction,
+				     uint16_t port)
 {
 	for (size_t i = 0; i < all->count; i++)
-		if (all->table[i].port == port)
+		if (all->table[i].direction == direction && all->table[i].port == port)
 			return &all->table[i];
 	return &all->orphans;
 }
@@ -74,10 +74,11 @@ static void deliver(struct intake *in, int fd, const struct sockaddr_storage *pe
 	struct sockaddr_storage local = { 0 };
 	uint8_t bytes[16];
 	uint16_t port = 0;
+	enum pg_direction direction;
 	const struct pg_redirect *rd = NULL;
-	if (pg_sock_prepare(fd) == 0 && pg_rules_original(in->rules, fd, &local) == 0 &&
+	if (pg_sock_prepare(fd) == 0 && pg_rules_original(in->rules, fd, &local, &direction) == 0 &&
 	    pg_addr_bytes(&local, bytes, &port) > 0)
-		rd = find_port(in->all, port);
+		rd = find_port(in->all, direction, port);
 	if (!rd) {
 		pg_sock_close_reset(fd);
 		return;
@@ -96,7 +97,7 @@ static void on_pause_over(uv_timer_t *timer)
 static void pause_listeners(struct intake *in, int code)
 {
 	pg_log(in->all->log, PG_WARN, "cannot accept: %s; trying again", strerror(-code));
-	for (int i = 0; i < FAMILIES; i++)
+	for (int i = 0; i < PG_LISTENERS; i++)
 		if (in->fds[i] >= 0)
 			uv_poll_stop(&in->polls[i]);
 	uv_timer_start(&in->all->pause, on_pause_over, PAUSE_MS, 0);
@@ -125,12 +126,12 @@ static void on_listener(uv_poll_t *poll, int status, int events)
 	struct intake *in = poll->data;
 	(void)status;
 	(void)events;
-	accept_some(in, in->fds[poll == &in->polls[1]], ACCEPTS_A_TURN);
+	accept_some(in, in->fds[poll - in->polls], ACCEPTS_A_TURN);
 }
 
 static void listen_again(struct intake *in)
 {
-	for (int i = 0; i < FAMILIES; i++)
+	for (int i = 0; i < PG_LISTENERS; i++)
 		if (in->fds[i] >= 0)
 			uv_poll_start(&in->polls[i], UV_READABLE, on_listener);
 }
@@ -160,7 +161,7 @@ static void close_intake(struct pg_redirects *all)
 	uv_timer_stop(&all->pause);
 	in->closing = true;
 	in->open_handles++;
-	for (int i = 0; i < FAMILIES; i++)
+	for (int i = 0; i < PG_LISTENERS; i++)
 		if (in->fds[i] >= 0)
 			uv_close((uv_handle_t *)&in->polls[i], on_intake_closed);
 	if (--in->open_handles == 0) {
@@ -169,12 +170,13 @@ static void close_intake(struct pg_redirects *all)
 	}
 }
 
+/* Those of the rule set that are not watched yet. */
 static int watch_listeners(struct intake *in, struct pg_err *err)
 {
-	int fds[FAMILIES];
+	int fds[PG_LISTENERS];
 	pg_rules_listeners(in->rules, fds);
-	for (int i = 0; i < FAMILIES; i++) {
-		if (fds[i] < 0)
+	for (int i = 0; i < PG_LISTENERS; i++) {
+		if (fds[i] < 0 || in->fds[i] >= 0)
 			continue;
 		int rc = uv_poll_init(pg_loop_uv(in->all->loop), &in->polls[i], fds[i]);
 		if (rc < 0)
@@ -193,7 +195,7 @@ static int open_intake(struct pg_redirects *all, struct pg_err *err)
 	struct intake *in = pg_calloc(1, sizeof(*in));
 	if (!in)
 		return pg_fail(err, -ENOMEM, "listen for redirected connections");
-	*in = (struct intake){ .all = all, .fds = { -1, -1 } };
+	*in = (struct intake){ .all = all, .fds = { -1, -1, -1, -1 } };
 	int rc = pg_rules_open(&config, &in->rules, err);
 	if (rc < 0) {
 		free(in);
@@ -215,23 +217,25 @@ static int set_parked(struct pg_redirects *all, struct pg_redirect *rd, bool par
 {
 	if (rd->parked == parked)
 		return 0;
-	int rc = pg_rules_park(all->intake->rules, rd->port, parked, err);
+	int rc = pg_rules_park(all->intake->rules, rd->direction, rd->port, parked, err);
 	if (rc == 0) {
 		rd->parked = parked;
-		pg_log(all->log, PG_INFO, "redirect of port %u: %s", rd->port,
+		pg_log(all->log, PG_INFO, "redirect of %sport %u: %s",
+		       pg_direction_word(rd->direction), rd->port,
 		       parked ? "parked, the laptop does not answer" : "on again");
 	}
 	return rc;
 }
 
-void pg_redirects_park(struct pg_redirects *all, uint16_t port)
+void pg_redirects_park(struct pg_redirects *all, enum pg_direction direction, uint16_t port)
 {
-	struct pg_redirect *rd = find_port(all, port);
+	struct pg_redirect *rd = find_port(all, direction, port);
 	struct pg_err err = { 0 };
 	if (rd == &all->orphans || rd->parked || rd->no_fallback)
 		return;
 	if (set_parked(all, rd, true, &err) < 0)
-		pg_log(all->log, PG_ERROR, "cannot park port %u: %s", port, err.what);
+		pg_log(all->log, PG_ERROR, "cannot park %sport %u: %s",
+		       pg_direction_word(direction), port, err.what);
 	else
 		rd->owner->parked(rd->ctx, rd);
 }
@@ -239,7 +243,7 @@ void pg_redirects_park(struct pg_redirects *all, uint16_t port)
 /* Takes what is waiting in the listeners' queues. */
 static void empty_queues(struct intake *in)
 {
-	for (int i = 0; i < FAMILIES; i++)
+	for (int i = 0; i < PG_LISTENERS; i++)
 		if (in->fds[i] >= 0)
 			accept_some(in, in->fds[i], SOMAXCONN);
 }
@@ -247,11 +251,11 @@ static void empty_queues(struct intake *in)
 static void remove_at(struct pg_redirects *all, size_t i)
 {
 	struct pg_err err = { 0 };
+	enum pg_direction direction = all->table[i].direction;
 	uint16_t port = all->table[i].port;
-	if (pg_rules_remove(all->intake->rules, port, &err) < 0)
-		pg_log(all->log, PG_ERROR, "redirect of port %u: %s", port, err.what);
-	else
-		pg_log(all->log, PG_INFO, "redirect of port %u: stopped", port);
+	int rc = pg_rules_remove(all->intake->rules, direction, port, &err);
+	pg_log(all->log, rc < 0 ? PG_ERROR : PG_INFO, "redirect of %sport %u: %s",
+	       pg_direction_word(direction), port, rc < 0 ? err.what : "stopped");
 	empty_queues(all->intake);
 	all->table[i] = all->table[--all->count];
 }
@@ -260,7 +264,7 @@ int pg_redirects_start(struct pg_redirects *all, uint32_t id, const struct pg_ru
 		       bool no_fallback, const struct pg_redirect_owner *owner, void *ctx,
 		       struct pg_claim *claim_out, struct pg_err *err)
 {
-	struct pg_redirect *there = find_port(all, rule->port);
+	struct pg_redirect *there = find_port(all, rule->direction, rule->port);
 	if (there->id == id && there->ctx == ctx && there->port == rule->port)
 		return set_parked(all, there, false, err);
 	if (there != &all->orphans && there->owner->yield(there->ctx))
@@ -273,11 +277,19 @@ int pg_redirects_start(struct pg_redirects *all, uint32_t id, const struct pg_ru
 	rc = pg_rules_add(all->intake->rules, rule, claim_out, err);
 	if (rc < 0)
 		return rc;
-	all->table[all->count++] = (struct pg_redirect){
-		.id = id, .port = rule->port, .no_fallback = no_fallback, .owner = owner, .ctx = ctx
-	};
-	pg_log(all->log, PG_INFO, "redirect of port %u by %s: started (%s)", rule->port,
-	       rule->holder, pg_rules_mechanism(all->intake->rules));
+	all->table[all->count++] = (struct pg_redirect){ .id = id,
+							 .direction = rule->direction,
+							 .port = rule->port,
+							 .no_fallback = no_fallback,
+							 .owner = owner,
+							 .ctx = ctx };
+	pg_log(all->log, PG_INFO, "redirect of %sport %u by %s: started (%s)",
+	       pg_direction_word(rule->direction), rule->port, rule->holder,
+	       pg_rules_mechanism(all->intake->rules, rule->direction));
+	rc = watch_listeners(all->intake, err);
+	if (rc < 0) /* nobody would take its connections */
+		remove_at(all, all->count - 1);
+	return rc;
 	return 0;
 }
 
@@ -304,9 +316,9 @@ size_t pg_redirects_count(const struct pg_redirects *all)
 	return all->count;
 }
 
-const char *pg_redirects_mechanism(const struct pg_redirects *all)
+const char *pg_redirects_mechanism(const struct pg_redirects *all, enum pg_direction direction)
 {
-	return all->intake ? pg_rules_mechanism(all->intake->rules) : "";
+	return all->intake ? pg_rules_mechanism(all->intake->rules, direction) : "";
 }
 
 void pg_redirects_rest(struct pg_redirects *all)

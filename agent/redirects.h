@@ -25,9 +25,10 @@ struct pg_redirect_owner {
 	bool (*yield)(void *ctx);
 };
 
-struct pg_redirect {      /* read-only outside */
-	uint32_t id;      /* as the laptop gave it */
-	uint16_t port;    /* of the pod */
+struct pg_redirect { /* read-only outside */
+	uint32_t id; /* as the laptop gave it */
+	enum pg_direction direction;
+	uint16_t port;    /* of the pod; outgoing: of others */
 	bool no_fallback; /* the app is not to stand in for the laptop */
 	bool parked;
 	const struct pg_redirect_owner *owner;
@@ -44,16 +45,16 @@ struct pg_redirects *pg_redirects_new(struct pg_loop *loop, const struct pg_log 
 /* Removes every rule, closes the listeners, and frees after the loop's turn. */
 void pg_redirects_close(struct pg_redirects *all);
 
-/* Starts one: `rule` is copied. One that stands already with the same id, port and owner goes on,
- * and is no longer parked: 0. -EBUSY: *claim_out names the holder. -EEXIST: this agent redirects
- * that port for another session that lives, *claim_out names it, too. -EPERM and the like: why
- * rules cannot be made here. */
+/* Starts one: `rule` is copied. One that stands already with the same id, direction, port and owner
+ * goes on, and is no longer parked: 0. -EBUSY: *claim_out names the holder. -EEXIST: this agent
+ * redirects that port for another session that lives, *claim_out names it, too. -EPERM and the
+ * like: why rules cannot be made here. */
 int pg_redirects_start(struct pg_redirects *all, uint32_t id, const struct pg_rule *rule,
 		       bool no_fallback, const struct pg_redirect_owner *owner, void *ctx,
 		       struct pg_claim *claim_out, struct pg_err *err);
 
 /* Parks the redirect of `port`, if there is one that may be parked, and tells its owner. */
-void pg_redirects_park(struct pg_redirects *all, uint16_t port);
+void pg_redirects_park(struct pg_redirects *all, enum pg_direction direction, uint16_t port);
 
 /* Stops the redirect `id` of `ctx`: new connections reach the app from now on. -ENOENT. */
 int pg_redirects_stop(struct pg_redirects *all, uint32_t id, void *ctx, struct pg_err *err);
@@ -71,4 +72,4 @@ void pg_redirects_rest(struct pg_redirects *all);
 size_t pg_redirects_count(const struct pg_redirects *all);
 
 /* "tproxy", "nat", or "" before the first redirect. */
-const char *pg_redirects_mechanism(const struct pg_redirects *all);
+const char *pg_redirects_mechanism(const struct pg_redirects *all, enum pg_direction direction);

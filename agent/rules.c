@@ -17,13 +17,16 @@
 #include "agent/mech_detect.h"
 #include "agent/mech_listen.h"
 #include "agent/rules_claim.h"
+#include "agent/rules_out.h"
 #include "proto/base/mem.h"
 #include "proto/io/sock.h"
 
 struct entry {
+	enum pg_direction direction;
 	uint16_t port;
-	unsigned paths; /* the sets it is in, enum pg_path */
-	bool parked;    /* it is in none at present */
+	unsigned paths;            /* the sets it is in, enum pg_path */
+	bool parked;               /* it is in none at present */
+	struct pg_out_scope scope; /* of outgoing ones */
 };
 
 struct pg_rules {
@@ -31,6 +34,7 @@ struct pg_rules {
 	const struct pg_mech *mech;
 	struct pg_pod_nat nat;
 	struct pg_listeners listeners;
+	struct pg_out out;
 	struct pg_claims claims; /* what is claimed in our name */
 	uint32_t lease_ms;
 	char table[PG_TABLE_NAME];
@@ -49,6 +53,8 @@ const char *pg_path_name(enum pg_path path)
 		return "local";
 	case PG_PATH_PROXY:
 		return "proxy";
+	case PG_PATH_OUTGOING:
+		return "outgoing";
 	default:
 		assert(0 && "a path");
 		return "";
@@ -97,7 +103,8 @@ static int make_table(struct pg_rules *r, struct pg_err *err)
 static int set_up(struct pg_rules *r, const struct pg_mech *mech, struct pg_err *err)
 {
 	r->mech = mech;
-	int code = pg_mech_listen(mech, &r->listeners, err);
+	int code = pg_mech_listen(mech->transparent ? PG_LISTEN_TRANSPARENT : PG_LISTEN_EVERYWHERE,
+				  &r->listeners, err);
 	if (code < 0)
 		return code;
 	code = make_table(r, err);
@@ -131,7 +138,7 @@ int pg_rules_open(const struct pg_rules_config *config, struct pg_rules **out, s
 		return pg_fail(err, -ENOMEM, "open the rule set");
 	r->claims.owned = !config->no_owner_flag;
 	r->lease_ms = config->lease_ms ? config->lease_ms : PG_LEASE_MS;
-	r->listeners = (struct pg_listeners){ .fds = { -1, -1 } };
+	r->listeners = r->out.listeners = (struct pg_listeners){ .fds = { -1, -1 } };
 	snprintf(r->table, sizeof(r->table), PG_TABLE_PREFIX "%s", config->owner_tag);
 	r->claims.table = r->table;
 	int code = pg_nft_open(&r->nft, err);
@@ -161,36 +168,51 @@ void pg_rules_close(struct pg_rules *r)
 	drop_table(r, r->table);
 	for (size_t i = 0; i < r->count; i++) {
 		char name[PG_CLAIM_NAME];
-		pg_claim_name(r->entries[i].port, name);
+		pg_claim_name(r->entries[i].direction, r->entries[i].port, name);
 		drop_table(r, name);
+		pg_out_scope_fini(&r->entries[i].scope);
 	}
 	pg_nft_close(r->nft);
 	pg_mech_unlisten(&r->listeners);
+	pg_out_close(&r->out);
 	free(r);
 }
 
-const char *pg_rules_mechanism(const struct pg_rules *r)
+const char *pg_direction_word(enum pg_direction direction)
 {
-	return r->mech->name;
+	return direction == PG_OUTGOING ? "outgoing " : "";
 }
 
-void pg_rules_listeners(const struct pg_rules *r, int fds_out[2])
+const char *pg_rules_mechanism(const struct pg_rules *r, enum pg_direction direction)
+{
+	return direction == PG_OUTGOING ? pg_mech_nat.name : r->mech->name;
+}
+
+void pg_rules_listeners(const struct pg_rules *r, int fds_out[PG_LISTENERS])
 {
 	memcpy(fds_out, r->listeners.fds, sizeof(r->listeners.fds));
+	memcpy(fds_out + PG_LISTENERS / 2, r->out.listeners.fds, sizeof(r->out.listeners.fds));
 }
 
 /* ---- what the transactions are made of ---- */
 
-static struct entry *find(struct pg_rules *r, uint16_t port)
+static struct entry *find(struct pg_rules *r, enum pg_direction direction, uint16_t port)
 {
 	for (size_t i = 0; i < r->count; i++)
-		if (r->entries[i].port == port)
+		if (r->entries[i].direction == direction && r->entries[i].port == port)
 			return &r->entries[i];
 	return NULL;
 }
 
+static int not_ours(enum pg_direction direction, uint16_t port, struct pg_err *err)
+{
+	return pg_fail(err, -ENOENT, "this agent does not redirect %sport %u.",
+		       pg_direction_word(direction), port);
+}
+
 static void forget(struct pg_rules *r, struct entry *e)
 {
+	pg_out_scope_fini(&e->scope);
 	*e = r->entries[--r->count];
 }
 
@@ -213,6 +235,8 @@ static void take_port(struct pg_rules *r, const struct entry *e)
 static unsigned paths_of(const struct pg_rules *r, const struct pg_rule *rule)
 {
 	unsigned paths = PG_PATH_INBOUND;
+	if (rule->direction == PG_OUTGOING)
+		return PG_PATH_OUTGOING;
 	if (r->nat.mesh && !rule->wire)
 		paths = PG_PATH_BEHIND | PG_PATH_PROXY;
 	if (!rule->no_local)
@@ -229,6 +253,7 @@ struct claimed {
 static void put_claimed(void *ctx)
 {
 	const struct claimed *c = ctx;
+	pg_out_put(c->r->nft, c->r->table, c->e->port, &c->e->scope);
 	put_port(c->r, c->e);
 }
 
@@ -236,47 +261,79 @@ static int claim_port(struct pg_rules *r, const struct entry *e, const char *hol
 		      struct pg_claim *claim_out, struct pg_err *err)
 {
 	struct claimed ctx = { r, e };
-	struct pg_claim_wish wish = {
-		.port = e->port, .holder = holder, .redirect = put_claimed, .ctx = &ctx
-	};
+	struct pg_claim_wish wish = { .direction = e->direction,
+				      .port = e->port,
+				      .holder = holder,
+				      .redirect = put_claimed,
+				      .ctx = &ctx };
 	return pg_claim_port(&r->claims, &wish, claim_out, err);
 }
 
 /* ---- rules ---- */
 
+/* The part of the table that outgoing redirects need, and the scope of this one. */
+static int prepare_outgoing(struct pg_rules *r, const struct pg_rule *rule, struct entry *e,
+			    struct pg_err *err)
+{
+	int code = 0;
+	if (r->nat.mesh && rule->only_uid &&
+	    (rule->uid == PG_UID_ISTIO || rule->uid == PG_UID_LINKERD)) {
+		pg_fail(err, -EINVAL, "uid %u is the mesh's proxy, which is left alone.",
+			rule->uid);
+		return pg_hint(err, PG_USER,
+			       "name the app's uid: its connections are taken before the proxy");
+	}
+	if (r->out.listeners.port == 0)
+		code = pg_out_open(&r->out, r->nft, r->table, &r->nat, err);
+	if (code < 0)
+		return code;
+	code = pg_out_scope_of(rule, &e->scope);
+	return code < 0 ? pg_fail(err, code, "redirect outgoing port %u", rule->port) : 0;
+}
+
 int pg_rules_add(struct pg_rules *r, const struct pg_rule *rule, struct pg_claim *claim_out,
 		 struct pg_err *err)
 {
-	struct entry e = { .port = rule->port, .paths = paths_of(r, rule) };
-	if (find(r, e.port)) {
-		if (claim_out)
-			pg_claim_read(&r->claims, e.port, claim_out); /* whatever it can tell */
-		return pg_fail(err, -EEXIST, "this agent redirects port %u already.", e.port);
+	struct entry e = { .direction = rule->direction,
+			   .port = rule->port,
+			   .paths = paths_of(r, rule) };
+	if (find(r, e.direction, e.port)) {
+		if (claim_out) /* whatever it can tell */
+			pg_claim_read(&r->claims, e.direction, e.port, claim_out);
+		return pg_fail(err, -EEXIST, "this agent redirects %sport %u already.",
+			       pg_direction_word(e.direction), e.port);
 	}
 	if (r->count == PG_RULES_MAX)
 		return pg_fail(err, -ENOSPC, "this agent has %d redirects already.", PG_RULES_MAX);
-	if (e.port == r->listeners.port) {
+	if (e.direction == PG_INCOMING &&
+	    (e.port == r->listeners.port || e.port == r->out.listeners.port)) {
 		pg_fail(err, -EADDRINUSE, "port %u is the agent's own by chance.", e.port);
 		return pg_hint(err, PG_TARGET, "try again with a new agent");
 	}
-	int code = claim_port(r, &e, rule->holder, claim_out, err);
+	int code = e.direction == PG_OUTGOING ? prepare_outgoing(r, rule, &e, err) : 0;
+	if (code == 0)
+		code = claim_port(r, &e, rule->holder, claim_out, err);
 	if (code == 0)
 		r->entries[r->count++] = e;
+	else
+		pg_out_scope_fini(&e.scope);
 	return code;
 }
 
 /* A port whose lease has run out is not in its sets any more, which would refuse its removal, so it
  * is put there before. Nobody sees that, as the transaction is one. */
-int pg_rules_remove(struct pg_rules *r, uint16_t port, struct pg_err *err)
+int pg_rules_remove(struct pg_rules *r, enum pg_direction direction, uint16_t port,
+		    struct pg_err *err)
 {
 	char name[PG_CLAIM_NAME];
-	struct entry *e = find(r, port);
+	struct entry *e = find(r, direction, port);
 	if (!e)
-		return pg_fail(err, -ENOENT, "this agent does not redirect port %u.", port);
-	pg_claim_name(port, name);
+		return not_ours(direction, port, err);
+	pg_claim_name(direction, port, name);
 	pg_nft_begin(r->nft);
 	put_port(r, e);
 	take_port(r, e);
+	pg_out_take(r->nft, r->table, port, &e->scope);
 	pg_nft_del_table(r->nft, name, 0);
 	int code = pg_nft_commit(r->nft, NULL, err);
 	if (code < 0 && code != -ENOENT) /* that: somebody has removed the tables already */
@@ -285,11 +342,12 @@ int pg_rules_remove(struct pg_rules *r, uint16_t port, struct pg_err *err)
 	return 0;
 }
 
-int pg_rules_park(struct pg_rules *r, uint16_t port, bool parked, struct pg_err *err)
+int pg_rules_park(struct pg_rules *r, enum pg_direction direction, uint16_t port, bool parked,
+		  struct pg_err *err)
 {
-	struct entry *e = find(r, port);
+	struct entry *e = find(r, direction, port);
 	if (!e)
-		return pg_fail(err, -ENOENT, "this agent does not redirect port %u.", port);
+		return not_ours(direction, port, err);
 	pg_nft_begin(r->nft);
 	put_port(r, e); /* as for a removal: it may have run out */
 	take_port(r, e);
@@ -327,8 +385,9 @@ static int rearm_all(struct pg_rules *r, struct pg_err *err)
 		int code = 0;
 		if (e.parked)
 			continue;
-		if (!r->claims.owned && pg_claim_is_live(&r->claims, e.port)) {
-			code = pg_fail(err, -EBUSY, "port %u was taken by another agent.", e.port);
+		if (!r->claims.owned && pg_claim_is_live(&r->claims, e.direction, e.port)) {
+			code = pg_fail(err, -EBUSY, "%sport %u was taken by another agent.",
+				       pg_direction_word(e.direction), e.port);
 			forget(r, &r->entries[i]);
 		} else {
 			pg_nft_begin(r->nft);
@@ -354,7 +413,8 @@ int pg_rules_renew(struct pg_rules *r, struct pg_err *err)
 	return code == -ENOENT ? rearm_all(r, err) : code;
 }
 
-int pg_rules_original(const struct pg_rules *r, int fd, struct sockaddr_storage *out)
+int pg_rules_original(const struct pg_rules *r, int fd, struct sockaddr_storage *out,
+		      enum pg_direction *direction_out)
 {
 	struct sockaddr_storage own = { 0 }, to = { 0 };
 	socklen_t len = sizeof(own);
@@ -362,11 +422,15 @@ int pg_rules_original(const struct pg_rules *r, int fd, struct sockaddr_storage 
 	uint16_t port;
 	if (getsockname(fd, (struct sockaddr *)&own, &len) < 0)
 		return -errno;
-	int code = r->mech->original(fd, own.ss_family == AF_INET ? 4 : 6, &to);
+	bool outgoing = pg_addr_bytes(&own, bytes, &port) > 0 && port == r->out.listeners.port;
+	const struct pg_mech *mech = outgoing ? &pg_mech_nat : r->mech;
+	uint16_t ours = outgoing ? r->out.listeners.port : r->listeners.port;
+	int code = mech->original(fd, own.ss_family == AF_INET ? 4 : 6, &to);
 	if (code < 0)
 		return code;
-	if (pg_addr_bytes(&to, bytes, &port) == 0 || port == r->listeners.port)
+	if (pg_addr_bytes(&to, bytes, &port) == 0 || port == ours)
 		return -ENOENT;
 	*out = to;
+	*direction_out = outgoing ? PG_OUTGOING : PG_INCOMING;
 	return 0;
 }

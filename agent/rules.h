@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 
 #include "proto/base/err.h"
+#include "proto/io/network.h"
 
 /* The pod's rule set, as far as it is ours: one nftables table that is owned by our netlink
  * socket (the kernel removes it when we die), a claim table per port, and a lease on every rule.
@@ -36,19 +37,39 @@ int pg_rules_open(const struct pg_rules_config *config, struct pg_rules **out, s
  * unless the pod has NAT of its own: drain them first. NULL is allowed. */
 void pg_rules_close(struct pg_rules *r);
 
-/* "tproxy" or "nat". */
-const char *pg_rules_mechanism(const struct pg_rules *r);
+enum pg_direction {
+	PG_INCOMING, /* connections to a port of the pod */
+	PG_OUTGOING, /* the pod's own connections to that port of others */
+};
 
-/* Listening sockets for redirected connections (IPv4 and IPv6 of one port each, nonblocking, close
- * on exec), as the mechanism wants them; they are opened with the rule set and shared by all its
- * redirects. fds_out[i] is -1 where a family is missing. Borrowed. */
-void pg_rules_listeners(const struct pg_rules *r, int fds_out[2]);
+/* "" or "outgoing ", as messages say it before "port 80". */
+const char *pg_direction_word(enum pg_direction direction);
 
+/* "tproxy" or "nat": how connections of that direction are taken. */
+const char *pg_rules_mechanism(const struct pg_rules *r, enum pg_direction direction);
+
+enum { PG_LISTENERS = 4 };
+
+/* Listening sockets for redirected connections (nonblocking, close on exec), shared by all
+ * redirects: IPv4 and IPv6 for incoming ones, opened with the rule set, then the same for outgoing
+ * ones, opened with the first of these. -1 where there is none (yet). Borrowed. */
+void pg_rules_listeners(const struct pg_rules *r, int fds_out[PG_LISTENERS]);
+
+/* What is redirected. Both directions of one port are two rules, each with a claim of its own. */
 struct pg_rule {
-	uint16_t port;      /* of the pod */
-	bool no_local;      /* leave connections from inside the pod alone */
-	bool wire;          /* mesh pods: the leg as sent */
+	enum pg_direction direction;
+	uint16_t port;
 	const char *holder; /* for the claim's user data, "ann@laptop" (64 bytes at most) */
+
+	/* Incoming. */
+	bool no_local; /* leave connections from inside the pod alone */
+	bool wire;     /* mesh pods: the leg as sent */
+
+	/* Outgoing. Never taken: connections to the pod itself, and those of a mesh's proxy. */
+	const struct pg_network *to; /* only those to these; none: to anybody. Borrowed */
+	size_t to_count;
+	bool only_uid; /* only those of the user `uid` */
+	uint32_t uid;
 };
 
 /* Who holds a port already. */
@@ -60,16 +81,19 @@ struct pg_claim {
 /* Claims the port and redirects it, in one transaction. New connections only; existing ones go
  * on. -EBUSY: claimed by another agent, *claim_out says by whom. -EEXIST: by ourselves;
  * *claim_out says for whom.
- * -EADDRINUSE: it is the port of our own listeners. -ENOSPC: PG_RULES_MAX are there. */
+ * -EADDRINUSE: it is the port of our own listeners. -ENOSPC: PG_RULES_MAX are there. -EINVAL: the
+ * user is the mesh's proxy. -EOPNOTSUPP, -ENOENT: the kernel cannot, with a hint. */
 int pg_rules_add(struct pg_rules *r, const struct pg_rule *rule, struct pg_claim *claim_out,
 		 struct pg_err *err);
 
 /* Gives the port back: new connections reach the app, redirected ones go on. -ENOENT: not ours. */
-int pg_rules_remove(struct pg_rules *r, uint16_t port, struct pg_err *err);
+int pg_rules_remove(struct pg_rules *r, enum pg_direction direction, uint16_t port,
+		    struct pg_err *err);
 
 /* Gives the port back for a while (`parked`), or takes it again; the claim on it stays ours.
  * -ENOENT: not ours. */
-int pg_rules_park(struct pg_rules *r, uint16_t port, bool parked, struct pg_err *err);
+int pg_rules_park(struct pg_rules *r, enum pg_direction direction, uint16_t port, bool parked,
+		  struct pg_err *err);
 
 /* Renews the lease of every rule; to be called each PG_LEASE_RENEW_MS. A rule whose lease ran out
  * meanwhile takes its port again. -EBUSY: that failed for the rule that *err names (without the
@@ -77,6 +101,7 @@ int pg_rules_park(struct pg_rules *r, uint16_t port, bool parked, struct pg_err 
  * -ENOENT: somebody removed our table; nothing is redirected any more. */
 int pg_rules_renew(struct pg_rules *r, struct pg_err *err);
 
-/* Where the accepted socket `fd` was going before our rule. -ENOENT: it was not redirected but
- * dialled the listener directly, and is to be reset. */
-int pg_rules_original(const struct pg_rules *r, int fd, struct sockaddr_storage *out);
+/* Where the accepted socket `fd` was going before our rule, and which way. -ENOENT: it was not
+ * redirected but dialled the listener directly, and is to be reset. */
+int pg_rules_original(const struct pg_rules *r, int fd, struct sockaddr_storage *out,
+		      enum pg_direction *direction_out);

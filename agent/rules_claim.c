@@ -16,9 +16,10 @@ enum { TABLES_SEEN_MAX = 32, TRIES = 4 };
 
 static const char time_format[] = "%Y-%m-%dT%H:%M:%SZ";
 
-void pg_claim_name(uint16_t port, char out[PG_CLAIM_NAME])
+void pg_claim_name(enum pg_direction direction, uint16_t port, char out[PG_CLAIM_NAME])
 {
-	snprintf(out, PG_CLAIM_NAME, PG_TABLE_PREFIX "tcp-%u", port);
+	snprintf(out, PG_CLAIM_NAME, PG_TABLE_PREFIX "%stcp-%u",
+		 direction == PG_OUTGOING ? "out-" : "", port);
 }
 
 void pg_claim_format(const struct pg_claim *claim, char out[PG_CLAIM_TEXT])
@@ -73,24 +74,26 @@ static void note_table(void *ctx, const char *name)
 	snprintf(s->tables[s->count++], PG_TABLE_NAME, "%s", name);
 }
 
-bool pg_claim_is_live(const struct pg_claims *c, uint16_t port)
+bool pg_claim_is_live(const struct pg_claims *c, enum pg_direction direction, uint16_t port)
 {
+	unsigned paths = direction == PG_OUTGOING ? PG_PATH_OUTGOING : PG_PATH_INCOMING;
 	struct live_search s = { .own = c->table };
 	if (pg_nft_each_table(c->nft, note_table, &s, NULL) < 0)
 		return true; /* unknown: leave it alone */
 	for (size_t i = 0; i < s.count; i++)
 		for (unsigned path = 1; path < PG_PATH_END; path <<= 1)
-			if (pg_nft_read_port(c->nft, s.tables[i], pg_path_name(path), port, NULL) ==
-			    0)
+			if ((path & paths) && pg_nft_read_port(c->nft, s.tables[i],
+							       pg_path_name(path), port, NULL) == 0)
 				return true;
 	return false;
 }
 
-int pg_claim_read(const struct pg_claims *c, uint16_t port, struct pg_claim *out)
+int pg_claim_read(const struct pg_claims *c, enum pg_direction direction, uint16_t port,
+		  struct pg_claim *out)
 {
 	char name[PG_CLAIM_NAME];
 	struct pg_nft_seen_table seen = { .comment = "" };
-	pg_claim_name(port, name);
+	pg_claim_name(direction, port, name);
 	int code = pg_nft_read_table(c->nft, name, &seen, NULL);
 	pg_claim_parse(seen.comment, out);
 	return code < 0 ? -ENOENT : 0;
@@ -103,7 +106,7 @@ static int claim_once(const struct pg_claims *c, const struct pg_claim_wish *wis
 	char name[PG_CLAIM_NAME], text[PG_CLAIM_TEXT];
 	struct pg_claim claim = { .since = (uint64_t)time(NULL) };
 	snprintf(claim.holder, sizeof(claim.holder), "%s", wish->holder);
-	pg_claim_name(wish->port, name);
+	pg_claim_name(wish->direction, wish->port, name);
 	pg_claim_format(&claim, text);
 
 	pg_nft_begin(c->nft);
@@ -114,29 +117,30 @@ static int claim_once(const struct pg_claims *c, const struct pg_claim_wish *wis
 	return pg_nft_commit(c->nft, refused, err);
 }
 
-static int busy(uint16_t port, const struct pg_claim *claim, struct pg_claim *claim_out,
-		struct pg_err *err)
+static int busy(enum pg_direction direction, uint16_t port, const struct pg_claim *claim,
+		struct pg_claim *claim_out, struct pg_err *err)
 {
 	if (claim_out)
 		*claim_out = *claim;
-	return pg_fail(err, -EBUSY, "port %u is redirected already%s%s.", port,
-		       claim->holder[0] ? " by " : "", claim->holder);
+	return pg_fail(err, -EBUSY, "%sport %u is redirected already%s%s.",
+		       pg_direction_word(direction), port, claim->holder[0] ? " by " : "",
+		       claim->holder);
 }
 
 /* Looks at the claim that stands in our way: 0 when it is gone, or stale with *stale set. */
-static int look_at_claim(const struct pg_claims *c, uint16_t port, uint64_t *stale,
-			 struct pg_claim *claim_out, struct pg_err *err)
+static int look_at_claim(const struct pg_claims *c, const struct pg_claim_wish *wish,
+			 uint64_t *stale, struct pg_claim *claim_out, struct pg_err *err)
 {
 	char name[PG_CLAIM_NAME];
 	struct pg_nft_seen_table seen;
 	struct pg_claim claim;
-	pg_claim_name(port, name);
+	pg_claim_name(wish->direction, wish->port, name);
 	int code = pg_nft_read_table(c->nft, name, &seen, err);
 	if (code < 0)
 		return code == -ENOENT ? 0 : code;
 	pg_claim_parse(seen.comment, &claim);
-	if (seen.owned || pg_claim_is_live(c, port))
-		return busy(port, &claim, claim_out, err);
+	if (seen.owned || pg_claim_is_live(c, wish->direction, wish->port))
+		return busy(wish->direction, wish->port, &claim, claim_out, err);
 	*stale = seen.handle;
 	return 0;
 }
@@ -153,7 +157,7 @@ int pg_claim_port(const struct pg_claims *c, const struct pg_claim_wish *wish,
 		if (!in_the_way || tries == TRIES)
 			return code;
 		stale = 0;
-		code = look_at_claim(c, wish->port, &stale, claim_out, err);
+		code = look_at_claim(c, wish, &stale, claim_out, err);
 		if (code < 0)
 			return code;
 	}

@@ -5,10 +5,11 @@
 #include "agent/nft_batch.h"
 #include "agent/rules.h"
 
-/* Claims: which agent of the pod has which port. A claim is the table `podgraft-tcp-PORT`, owned by
- * its agent's socket, made in the transaction that redirects the port: of two agents the second one
- * is refused by the kernel. Kernels without owned tables leave claims of dead agents behind: there
- * a port is free when no lease on it lasts any more, whatever claim still stands. */
+/* Claims: which agent of the pod has which port. A claim is the table `podgraft-tcp-PORT`, or
+ * `podgraft-out-tcp-PORT` for outgoing connections, owned by its agent's socket, made in the
+ * transaction that redirects the port: of two agents the second one is refused by the kernel.
+ * Kernels without owned tables leave claims of dead agents behind: there a port is free when no
+ * lease on it lasts any more, whatever claim still stands. */
 
 #define PG_TABLE_PREFIX "podgraft-" /* of every table of every agent */
 
@@ -22,6 +23,7 @@ struct pg_claims {
 };
 
 struct pg_claim_wish {
+	enum pg_direction direction;
 	uint16_t port;
 	const char *holder; /* "ann@laptop" */
 	/* Adds the redirect to the transaction that claims its port; called once for each try. */
@@ -35,11 +37,12 @@ int pg_claim_port(const struct pg_claims *c, const struct pg_claim_wish *wish,
 		  struct pg_claim *claim_out, struct pg_err *err);
 
 /* What the claim on the port says, whoever made it: 0, or -ENOENT with *out empty. */
-int pg_claim_read(const struct pg_claims *c, uint16_t port, struct pg_claim *out);
+int pg_claim_read(const struct pg_claims *c, enum pg_direction direction, uint16_t port,
+		  struct pg_claim *out);
 
 /* Whether another agent redirects the port at this moment: its lease lasts in one of its sets. True
  * also when that cannot be found out. */
-bool pg_claim_is_live(const struct pg_claims *c, uint16_t port);
+bool pg_claim_is_live(const struct pg_claims *c, enum pg_direction direction, uint16_t port);
 
 /* What a claim says: the comment of its table, for `nft list` to show and for other agents to read:
  * "ann@laptop since 2026-11-22T16:20:13Z". */
@@ -47,7 +50,7 @@ bool pg_claim_is_live(const struct pg_claims *c, uint16_t port);
 enum { PG_CLAIM_NAME = 24, PG_CLAIM_TEXT = 128 }; /* bytes with the NUL; nft's limit of comments */
 
 /* The claim table's name. */
-void pg_claim_name(uint16_t port, char out[PG_CLAIM_NAME]);
+void pg_claim_name(enum pg_direction direction, uint16_t port, char out[PG_CLAIM_NAME]);
 
 /* The text of `claim`, whose `since` is a time up to the year 9999. */
 void pg_claim_format(const struct pg_claim *claim, char out[PG_CLAIM_TEXT]);

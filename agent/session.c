@@ -100,19 +100,28 @@ static void start_redirect(struct lane *lane, uint32_t request,
 			   const Podgraft__V1__RedirectStart *start)
 {
 	struct pg_session *s = lane->session;
-	struct pg_rule rule = { .port = (uint16_t)start->port,
+	struct pg_network to[PG_NETWORKS_MAX];
+	struct pg_rule rule = { .direction = start->outgoing ? PG_OUTGOING : PG_INCOMING,
+				.port = (uint16_t)start->port,
+				.holder = start->owner,
 				.no_local = start->no_local,
 				.wire = start->wire,
-				.holder = start->owner };
+				.to = to,
+				.to_count = start->n_to,
+				.only_uid = start->only_uid,
+				.uid = start->uid };
 	struct pg_claim claim = { .holder = "" };
 	struct pg_err err = { 0 };
 	Podgraft__V1__RedirectStatus status = PODGRAFT__V1__REDIRECT_STATUS__INIT;
 	status.redirect = start->redirect;
+	for (size_t i = 0; i < start->n_to; i++)
+		pg_network_set(&to[i], start->to[i]->address.data, start->to[i]->address.len,
+			       start->to[i]->prefix);
 	int rc = pg_redirects_start(s->config.redirects, start->redirect, &rule, start->no_fallback,
 				    &redirect_owner, s, &claim, &err);
 	if (rc == 0) {
 		status.state = PODGRAFT__V1__REDIRECT_STATE__REDIRECT_STATE_ARMED;
-		status.text = (char *)pg_redirects_mechanism(s->config.redirects);
+		status.text = (char *)pg_redirects_mechanism(s->config.redirects, rule.direction);
 	} else {
 		status.state = PODGRAFT__V1__REDIRECT_STATE__REDIRECT_STATE_FAILED;
 		status.code = -rc;

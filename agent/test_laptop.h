@@ -111,9 +111,9 @@ PG_UNUSED static void on_emptied(void *ctx)
 	((struct world *)ctx)->emptied++;
 }
 
-PG_UNUSED static void on_unserved(void *ctx, uint16_t port)
+PG_UNUSED static void on_unserved(void *ctx, enum pg_direction direction, uint16_t port)
 {
-	pg_redirects_park(((struct world *)ctx)->redirects, port);
+	pg_redirects_park(((struct world *)ctx)->redirects, direction, port);
 }
 
 PG_UNUSED static void on_orphan(void *ctx, const struct pg_redirect *rd, int fd,

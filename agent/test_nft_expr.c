@@ -34,6 +34,16 @@ static struct rule_case cases[] = {
 	{ "dport in",
 	  { PG_XS(DPORT_IN, "local") },
 	  "[ payload load 2b @ transport header + 2 => reg 1 ] [ lookup reg 1 set local ]" },
+	{ "flow in, IPv4",
+	  { PG_XNS(FLOW_IN, 4, "outgoing4") },
+	  "[ meta load skuid => reg 1 ] [ byteorder reg 1 = hton(reg 1, 4, 4) ] "
+	  "[ payload load 2b @ transport header + 2 => reg 9 ] "
+	  "[ payload load 4b @ network header + 16 => reg 10 ] [ lookup reg 1 set outgoing4 ]" },
+	{ "flow in, IPv6",
+	  { PG_XNS(FLOW_IN, 6, "outgoing6") },
+	  "[ meta load skuid => reg 1 ] [ byteorder reg 1 = hton(reg 1, 4, 4) ] "
+	  "[ payload load 2b @ transport header + 2 => reg 9 ] "
+	  "[ payload load 16b @ network header + 24 => reg 10 ] [ lookup reg 1 set outgoing6 ]" },
 	{ "to loopback, IPv4",
 	  { PG_XN(TO_LOOPBACK, 4) },
 	  "[ meta load nfproto => reg 1 ] [ cmp eq reg 1 0x00000002 ] "
@@ -57,6 +67,7 @@ static struct rule_case cases[] = {
 	{ "iif not lo",
 	  { PG_X(IIF_NOT_LO) },
 	  "[ meta load iif => reg 1 ] [ cmp neq reg 1 0x00000001 ]" },
+	{ "oif lo", { PG_X(OIF_LO) }, "[ meta load oif => reg 1 ] [ cmp eq reg 1 0x00000001 ]" },
 	{ "oif not lo",
 	  { PG_X(OIF_NOT_LO) },
 	  "[ meta load oif => reg 1 ] [ cmp neq reg 1 0x00000001 ]" },

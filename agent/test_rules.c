@@ -70,16 +70,16 @@ static void parked_ports_reach_the_app(void **state)
 	struct world *w = *state;
 	struct pg_err err = { 0 };
 	add(w, PORT, false);
-	assert_int_equal(pg_rules_park(w->rules, PORT, true, &err), 0);
+	assert_int_equal(pg_rules_park(w->rules, PG_INCOMING, PORT, true, &err), 0);
 	assert_int_equal(answers(w, w->ns.outside, POD4, 0), APP);
 	assert_int_equal(pg_rules_renew(w->rules, &err), 0);
 	assert_int_equal(answers(w, w->ns.outside, POD6, 0), APP);
-	assert_int_equal(pg_rules_park(w->rules, PORT, true, &err), 0);
-	assert_int_equal(pg_rules_park(w->rules, PORT, false, &err), 0);
+	assert_int_equal(pg_rules_park(w->rules, PG_INCOMING, PORT, true, &err), 0);
+	assert_int_equal(pg_rules_park(w->rules, PG_INCOMING, PORT, false, &err), 0);
 	assert_int_equal(answers(w, w->ns.outside, POD4, 0), AGENT);
-	assert_int_equal(pg_rules_park(w->rules, PORT, true, &err), 0);
+	assert_int_equal(pg_rules_park(w->rules, PG_INCOMING, PORT, true, &err), 0);
 	drop(w, PORT);
-	assert_int_equal(pg_rules_park(w->rules, PORT, false, &err), -ENOENT);
+	assert_int_equal(pg_rules_park(w->rules, PG_INCOMING, PORT, false, &err), -ENOENT);
 	assert_int_equal(answers(w, w->ns.outside, POD4, 0), APP);
 }
 
@@ -161,11 +161,12 @@ static void direct_dial_is_told(void **state)
 	socklen_t len = sizeof(a);
 	assert_int_equal(getsockname(w->listeners[AGENT], (struct sockaddr *)&a, &len), 0);
 	assert_int_equal(RUN("nft", "flush", "ruleset"), 0);
+	enum pg_direction direction;
 	struct conn c;
 	c.client = dial("127.0.0.1", ntohs(((struct sockaddr_in *)&a)->sin_port));
 	assert_true(c.client >= 0);
-	assert_int_equal(accept_any(w->listeners, 4, &c.server), AGENT);
-	assert_int_equal(pg_rules_original(w->rules, c.server, &a), -ENOENT);
+	assert_int_equal(accept_any(w->listeners, LISTENERS, &c.server), AGENT);
+	assert_int_equal(pg_rules_original(w->rules, c.server, &a, &direction), -ENOENT);
 	hang_up(&c);
 }
 
@@ -177,7 +178,7 @@ static void own_second_claim_is_refused(void **state)
 	add(w, PORT, false);
 	struct pg_rule rule = { .port = PORT, .holder = "ann@laptop" };
 	assert_int_equal(pg_rules_add(w->rules, &rule, &claim, &err), -EEXIST);
-	assert_int_equal(pg_rules_remove(w->rules, 81, &err), -ENOENT);
+	assert_int_equal(pg_rules_remove(w->rules, PG_INCOMING, 81, &err), -ENOENT);
 	assert_int_equal(answers(w, w->ns.outside, POD4, 0), AGENT);
 }
 
@@ -245,7 +246,7 @@ static void pod_without_nat_gets_tproxy(void **state)
 	struct world *w = *state;
 	close_rules(w);
 	w->rules = open_as(&(struct world){ .mech = PG_MECH_AUTO }, "test");
-	assert_string_equal(pg_rules_mechanism(w->rules), "tproxy");
+	assert_string_equal(pg_rules_mechanism(w->rules, PG_INCOMING), "tproxy");
 }
 
 /* What passes through the pod on its way elsewhere is left alone. */

@@ -54,8 +54,10 @@ static void formats(void **state)
 	pg_claim_parse(text, &again);
 	assert_string_equal(again.holder, claim.holder);
 	assert_int_equal(again.since, claim.since);
-	pg_claim_name(65535, name);
+	pg_claim_name(PG_INCOMING, 65535, name);
 	assert_string_equal(name, "podgraft-tcp-65535");
+	pg_claim_name(PG_OUTGOING, 65535, name);
+	assert_string_equal(name, "podgraft-out-tcp-65535");
 }
 
 int main(void)

@@ -81,7 +81,7 @@ static int proxied_by(struct world *w, uid_t uid, const char *from, const char *
 	setfsuid(0);
 	if (c->client < 0)
 		return NOBODY;
-	int who = accept_any(w->listeners, 4, &c->server);
+	int who = accept_any(w->listeners, LISTENERS, &c->server);
 	return who < 0 ? NOBODY : who / 2 * 2;
 }
 
@@ -108,7 +108,7 @@ static bool passes_proxy(struct mesh *m, const char *host)
 static void nat_is_chosen(void **state)
 {
 	struct mesh *m = *state;
-	assert_string_equal(pg_rules_mechanism(m->w.rules), "nat");
+	assert_string_equal(pg_rules_mechanism(m->w.rules, PG_INCOMING), "nat");
 }
 
 static void plaintext_leg_is_taken(void **state)
@@ -187,7 +187,7 @@ static void unproxied_port_is_taken(void **state)
 	int client = dial(POD4, UNPROXIED);
 	enter(w->ns.pod);
 	assert_true(client >= 0);
-	assert_int_equal(accept_any(w->listeners, 4, &fd), AGENT);
+	assert_int_equal(accept_any(w->listeners, LISTENERS, &fd), AGENT);
 	close(client);
 	close(fd);
 }

@@ -9,7 +9,9 @@
 #include "agent/rules.h"
 #include "agent/test_netns.h"
 
-enum { APP = 0, AGENT = 2, NOBODY = -1, PORT = 8080 };
+/* Who answers is where their listeners begin; the agent's for outgoing connections have an own
+ * pair. */
+enum { APP = 0, AGENT = 2, AGENT_OUT = 4, NOBODY = -1, LISTENERS = 6, PORT = 8080 };
 
 struct world {
 	enum pg_mechanism mech;
@@ -17,7 +19,7 @@ struct world {
 	uint32_t lease_ms;
 	struct netns ns;
 	struct pg_rules *rules;
-	int listeners[4]; /* of the app, then the agent: IPv4, IPv6 */
+	int listeners[LISTENERS]; /* IPv4, IPv6 of each */
 };
 
 PG_UNUSED static struct pg_rules *open_as(const struct world *w, const char *tag)
@@ -43,7 +45,8 @@ PG_UNUSED static void close_rules(struct world *w)
 {
 	pg_rules_close(w->rules);
 	w->rules = NULL;
-	w->listeners[AGENT] = w->listeners[AGENT + 1] = -1;
+	for (int i = AGENT; i < LISTENERS; i++)
+		w->listeners[i] = -1;
 }
 
 PG_UNUSED static int make_world(void **state)
@@ -85,7 +88,7 @@ PG_UNUSED static void add(struct world *w, uint16_t port, bool no_local)
 PG_UNUSED static void drop(struct world *w, uint16_t port)
 {
 	struct pg_err err = { 0 };
-	if (pg_rules_remove(w->rules, port, &err) < 0)
+	if (pg_rules_remove(w->rules, PG_INCOMING, port, &err) < 0)
 		fail_msg("%s", err.what);
 }
 
@@ -99,7 +102,7 @@ PG_UNUSED static void hang_up(struct conn *c)
 	close(c->server);
 }
 
-/* Dials from the namespace `from` and tells who answered: APP, AGENT or NOBODY. */
+/* Dials from the namespace `from` and tells who answered: APP, AGENT, AGENT_OUT or NOBODY. */
 PG_UNUSED static int connect_from(struct world *w, int from, const char *host, uint32_t mark,
 				  struct conn *c)
 {
@@ -108,7 +111,7 @@ PG_UNUSED static int connect_from(struct world *w, int from, const char *host, u
 	enter(w->ns.pod);
 	if (c->client < 0)
 		return NOBODY;
-	int who = accept_any(w->listeners, 4, &c->server);
+	int who = accept_any(w->listeners, LISTENERS, &c->server);
 	if (who < 0)
 		return close(c->client), NOBODY;
 	return who / 2 * 2;
@@ -124,14 +127,22 @@ PG_UNUSED static int answers(struct world *w, int from, const char *host, uint32
 }
 
 /* The redirected connection knows where it was going and who its client is. */
-PG_UNUSED static void check_ends(struct world *w, const struct conn *c, const char *wanted)
+PG_UNUSED static void check_ends_of(struct world *w, int who, const struct conn *c,
+				    const char *wanted)
 {
 	struct sockaddr_storage to = { 0 }, peer = { 0 }, client = { 0 };
 	socklen_t peer_len = sizeof(peer), client_len = sizeof(client);
 	char a[PG_ADDR_TEXT], b[PG_ADDR_TEXT];
-	assert_int_equal(pg_rules_original(w->rules, c->server, &to), 0);
+	enum pg_direction direction;
+	assert_int_equal(pg_rules_original(w->rules, c->server, &to, &direction), 0);
+	assert_int_equal(direction, who == AGENT_OUT ? PG_OUTGOING : PG_INCOMING);
 	assert_string_equal(sock_text(&to, a), wanted);
 	assert_int_equal(getpeername(c->server, (struct sockaddr *)&peer, &peer_len), 0);
 	assert_int_equal(getsockname(c->client, (struct sockaddr *)&client, &client_len), 0);
 	assert_string_equal(sock_text(&peer, a), sock_text(&client, b));
+}
+
+PG_UNUSED static void check_ends(struct world *w, const struct conn *c, const char *wanted)
+{
+	check_ends_of(w, AGENT, c, wanted);
 }
