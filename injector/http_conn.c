@@ -7,6 +7,7 @@
 #include "injector/http_priv.h"
 #include "proto/base/mem.h"
 #include "proto/base/num.h"
+#include "proto/io/watch.h"
 
 /* A connection that leaves HTTP behind. libcurl makes it (CURLOPT_CONNECT_ONLY: TCP, proxy, TLS)
  * and carries its bytes (curl_easy_send, curl_easy_recv); the head of the upgrade is ours. */
@@ -19,11 +20,11 @@ enum {
 
 struct pg_http_conn {
 	struct pg_http_xfer x;
-	uv_poll_t poll;
+	struct pg_watch watch;
 	uv_idle_t more; /* runs while bytes may wait inside TLS, where no poll sees them */
 	void (*ready)(void *ctx, bool readable, bool writable);
 	void *ctx;
-	int closing_handles; /* of `poll` and `more`; the last one frees us */
+	int closing_handles; /* of `watch` and `more`; the last one frees us */
 	bool has_handles, may_have_more, is_closed;
 };
 
@@ -64,6 +65,7 @@ static void on_more(uv_idle_t *more)
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
 	struct pg_http_conn *c = poll->data;
+	pg_watch_told(&c->watch, status);
 	bool readable = status < 0 || (events & UV_READABLE);
 	bool writable = status < 0 || (events & UV_WRITABLE);
 	if (uv_is_active((uv_handle_t *)&c->more))
@@ -91,7 +93,7 @@ void pg_http_conn_poll(struct pg_http_conn *c, bool want_write,
 {
 	c->ready = ready;
 	c->ctx = ctx;
-	uv_poll_start(&c->poll, want_write ? UV_READABLE | UV_WRITABLE : UV_READABLE, on_poll);
+	pg_watch(&c->watch, want_write ? UV_READABLE | UV_WRITABLE : UV_READABLE, on_poll);
 	if (c->may_have_more)
 		uv_idle_start(&c->more, on_more);
 }
@@ -111,7 +113,7 @@ void pg_http_conn_close(struct pg_http_conn *c)
 	c->is_closed = true;
 	if (c->has_handles) {
 		c->closing_handles = 2;
-		uv_close((uv_handle_t *)&c->poll, on_handle_closed);
+		pg_watch_close(&c->watch, on_handle_closed);
 		uv_close((uv_handle_t *)&c->more, on_handle_closed);
 	}
 	pg_http_xfer_fini(&c->x); /* after uv_close(): the descriptor must leave the poll first */
@@ -310,11 +312,11 @@ static int connect_only(struct pg_http_conn *c, uint64_t deadline_ms, struct pg_
 	curl_socket_t fd = CURL_SOCKET_BAD;
 	curl_easy_getinfo(c->x.easy, CURLINFO_ACTIVESOCKET, &fd);
 	struct uv_loop_s *uv = pg_loop_uv(c->x.http->loop);
-	rc = fd == CURL_SOCKET_BAD ? -ENOTCONN : uv_poll_init(uv, &c->poll, fd);
+	rc = fd == CURL_SOCKET_BAD ? -ENOTCONN : uv_poll_init(uv, &c->watch.poll, fd);
 	if (rc < 0)
 		return pg_fail(err, rc, "watch the connection to %s", c->x.origin);
 	uv_idle_init(uv, &c->more);
-	c->poll.data = c;
+	c->watch.poll.data = c;
 	c->more.data = c;
 	c->has_handles = true;
 	return 0;
@@ -340,7 +342,7 @@ int pg_http_conn_open(struct pg_http *h, const struct pg_http_peer *peer,
 		pg_http_conn_close(c);
 		c = NULL;
 	} else {
-		uv_poll_stop(&c->poll);
+		pg_watch(&c->watch, 0, NULL);
 		uv_idle_stop(&c->more);
 		c->ready = NULL;
 	}

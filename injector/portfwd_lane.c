@@ -15,8 +15,6 @@ enum { LAST_WORDS_MS = 300 }; /* both streams end together, but for the way of t
 static void on_handle_closed(uv_handle_t *handle)
 {
 	struct pg_portfwd *f = handle->data;
-	if (--f->open_handles > 0)
-		return;
 	pg_buf_fini(&f->early);
 	free(f->in);
 	free(f->out);
@@ -39,7 +37,7 @@ static void close_lane(struct pg_lane *lane)
 	if (f->conn && !f->is_over)
 		pg_portfwd_send_goodbye(f);
 	drop_conn(f);
-	uv_close((uv_handle_t *)&f->turn, on_handle_closed);
+	pg_loop_not_soon(f->loop, &f->turn);
 	uv_close((uv_handle_t *)&f->last_words, on_handle_closed);
 }
 
@@ -133,8 +131,6 @@ static void pump(struct pg_portfwd *f)
 		pg_portfwd_conclude(f, rc);
 }
 
-static void on_turn(uv_idle_t *turn);
-
 static void on_ready(void *ctx, bool readable, bool writable)
 {
 	struct pg_portfwd *f = ctx;
@@ -153,14 +149,13 @@ static void on_ready(void *ctx, bool readable, bool writable)
 	if (f->is_over)
 		tell_end(f);
 	else if (f->is_kicked && !f->wants_write)
-		uv_idle_start(&f->turn, on_turn);
+		pg_loop_soon(f->loop, &f->turn);
 }
 
 /* The turn after a kick, or after dialling. */
-static void on_turn(uv_idle_t *turn)
+static void on_turn(void *ctx)
 {
-	struct pg_portfwd *f = turn->data;
-	uv_idle_stop(turn);
+	struct pg_portfwd *f = ctx;
 	if (f->is_over)
 		tell_end(f);
 	else
@@ -172,7 +167,7 @@ static void kick(struct pg_lane *lane)
 	struct pg_portfwd *f = (struct pg_portfwd *)lane;
 	f->is_kicked = true;
 	if (!f->in_turn && !f->wants_write && !f->is_closed && !f->is_over)
-		uv_idle_start(&f->turn, on_turn);
+		pg_loop_soon(f->loop, &f->turn);
 }
 
 static void on_last_words(uv_timer_t *timer)
@@ -215,12 +210,10 @@ struct pg_portfwd *pg_portfwd_new(struct pg_loop *loop, struct pg_http_conn *con
 				  .run_at = PG_PORTFWD_RUNS,
 				  .in = in,
 				  .early = PG_BUF_INIT(PG_PORTFWD_IN),
-				  .is_dialling = true,
-				  .open_handles = 2 };
+				  .turn = { .run = on_turn, .ctx = f },
+				  .is_dialling = true };
 	pg_portfwd_in_init(f);
-	uv_idle_init(pg_loop_uv(loop), &f->turn);
 	uv_timer_init(pg_loop_uv(loop), &f->last_words);
-	f->turn.data = f;
 	f->last_words.data = f;
 	return f;
 }
@@ -252,5 +245,5 @@ void pg_portfwd_own(struct pg_portfwd *f, struct pg_lane_events events, void *ct
 {
 	f->is_dialling = false;
 	pg_lane_own(&f->lane, events, ctx);
-	uv_idle_start(&f->turn, on_turn);
+	pg_loop_soon(f->loop, &f->turn);
 }

@@ -8,11 +8,12 @@
 
 #include "proto/base/mem.h"
 #include "proto/io/sock.h"
+#include "proto/io/watch.h"
 
 enum { CLIENT, SERVER, SIDES, READ_BYTES = 64 << 10 };
 
 struct side {
-	uv_poll_t poll;
+	struct pg_watch watch;
 	struct pg_bridge *bridge;
 	int fd;
 	struct pg_byteq out; /* for this socket; what the other side's was read into */
@@ -45,15 +46,11 @@ static void watch(struct side *s)
 		return;
 	if (s->out.len > 0 || connecting)
 		events |= UV_WRITABLE;
-	if (!s->got_eof && other(s)->out.len < PG_BRIDGE_BYTES / 2 && !connecting)
+	if (!s->got_eof && other(s)->out.len <= PG_BRIDGE_BYTES - READ_BYTES && !connecting)
 		events |= UV_READABLE;
-	if (events)
-		uv_poll_start(&s->poll, events, on_poll);
-	else if (s->hung_up || (s->got_eof && s->sent_eof))
-		uv_poll_stop(&s->poll);
-	else
-		/* a reset is still reported */
-		uv_poll_start(&s->poll, s->urgent ? UV_DISCONNECT : UV_PRIORITIZED, on_poll);
+	if (events == 0 && !s->hung_up && !(s->got_eof && s->sent_eof))
+		events = s->urgent ? UV_DISCONNECT : UV_PRIORITIZED; /* a reset is still reported */
+	pg_watch(&s->watch, events, on_poll);
 }
 
 static void on_closed(uv_handle_t *handle)
@@ -70,13 +67,12 @@ static void finish(struct pg_bridge *b, bool reset)
 	b->closing = true;
 	for (int i = 0; i < SIDES; i++) {
 		struct side *s = &b->sides[i];
-		uv_poll_stop(&s->poll);
+		pg_watch_close(&s->watch, on_closed);
 		if (reset)
 			pg_sock_close_reset(s->fd);
 		else
 			close(s->fd);
 		pg_byteq_fini(&s->out);
-		uv_close((uv_handle_t *)&s->poll, on_closed);
 	}
 }
 
@@ -87,17 +83,24 @@ static void end(struct pg_bridge *b, bool reset)
 	b->ended(b->ctx, refused);
 }
 
+/* Sends up to `n` bytes: what was taken, 0 when the socket is full, or a negative errno. */
+static ssize_t send_some(const struct side *s, const uint8_t *p, size_t n)
+{
+	ssize_t sent = send(s->fd, p, n, MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (sent < 0)
+		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+	return sent;
+}
+
 /* Sends what is queued for `s`: 0, or a negative errno when its socket is reset. */
 static int flush(struct side *s)
 {
 	const uint8_t *run;
 	size_t n;
 	while ((n = pg_byteq_peek(&s->out, &run)) > 0) {
-		ssize_t sent = send(s->fd, run, n, MSG_NOSIGNAL | MSG_DONTWAIT);
-		if (sent < 0 && errno != EAGAIN && errno != EINTR)
-			return -errno;
-		if (sent < 0)
-			return 0;
+		ssize_t sent = send_some(s, run, n);
+		if (sent <= 0)
+			return (int)sent;
 		pg_byteq_drop(&s->out, (size_t)sent);
 	}
 	if (other(s)->got_eof && !s->sent_eof) {
@@ -107,19 +110,24 @@ static int flush(struct side *s)
 	return 0;
 }
 
-/* Reads once from `s` for the other side: 0, or a negative errno when a socket is reset. */
+/* Reads once from `s` for the other side, which mostly takes it at once; what it does not is
+ * queued. 0, or a negative errno when a socket is reset. */
 static int fetch(struct side *s)
 {
 	uint8_t bytes[READ_BYTES];
-	ssize_t n = recv(s->fd, bytes, sizeof(bytes), MSG_DONTWAIT);
+	struct side *to = other(s);
+	ssize_t n = recv(s->fd, bytes, sizeof(bytes), MSG_DONTWAIT), sent = 0;
 	if (n < 0)
 		return errno == EAGAIN || errno == EINTR ? 0 : -errno;
 	s->urgent = s->hung_up = false;
-	if (n == 0)
-		s->got_eof = true;
-	else if (pg_byteq_put(&other(s)->out, bytes, (size_t)n) < 0)
+	s->got_eof = n == 0;
+	if (n > 0 && to->out.len == 0 && !s->bridge->connecting)
+		sent = send_some(to, bytes, (size_t)n);
+	if (sent < 0)
+		return (int)sent;
+	if (pg_byteq_put(&to->out, bytes + sent, (size_t)(n - sent)) < 0)
 		return -ENOMEM;
-	return s->bridge->connecting ? 0 : flush(other(s));
+	return s->bridge->connecting ? 0 : flush(to);
 }
 
 /* The socket raised what nobody asked for: an error, which is returned, urgent data, or a hang-up.
@@ -141,6 +149,7 @@ static void on_poll(uv_poll_t *handle, int status, int events)
 	struct side *s = handle->data;
 	struct pg_bridge *b = s->bridge;
 	int rc = 0;
+	pg_watch_told(&s->watch, status);
 	if (b->connecting && s == &b->sides[SERVER]) {
 		rc = pg_sock_error(s->fd);
 		if (rc == 0 && status >= 0) {
@@ -172,20 +181,20 @@ int pg_bridge_new(struct pg_loop *loop, int client, int server, struct pg_byteq 
 	int rc = b ? 0 : -ENOMEM;
 	for (int i = 0; rc == 0 && i < SIDES; i++) {
 		struct side *s = &b->sides[i];
-		rc = uv_poll_init(pg_loop_uv(loop), &s->poll, fds[i]);
+		rc = uv_poll_init(pg_loop_uv(loop), &s->watch.poll, fds[i]);
 		if (rc < 0)
 			break;
 		b->open_handles++;
-		s->poll.data = s;
+		s->watch.poll.data = s;
 		s->bridge = b;
 		s->fd = fds[i];
-		pg_byteq_init(&s->out, PG_BRIDGE_BYTES + READ_BYTES);
+		pg_byteq_init(&s->out, PG_BRIDGE_BYTES);
 	}
 	if (rc < 0) {
 		pg_sock_close_reset(client);
 		pg_sock_close_reset(server);
 		for (int i = 0; b && i < b->open_handles; i++)
-			uv_close((uv_handle_t *)&b->sides[i].poll, on_closed);
+			pg_watch_close(&b->sides[i].watch, on_closed);
 		if (b && b->open_handles == 0)
 			free(b);
 		return rc;
@@ -194,7 +203,7 @@ int pg_bridge_new(struct pg_loop *loop, int client, int server, struct pg_byteq 
 	b->ctx = ctx;
 	b->connecting = true;
 	b->sides[SERVER].out = *first;
-	b->sides[SERVER].out.cap = PG_BRIDGE_BYTES + READ_BYTES;
+	b->sides[SERVER].out.cap = PG_BRIDGE_BYTES;
 	pg_byteq_init(first, first->cap);
 	b->sides[CLIENT].got_eof = client_eof;
 	for (int i = 0; i < SIDES; i++)

@@ -5,10 +5,11 @@
 #include "proto/io/loop.h"
 
 /* Joins two TCP sockets on this machine, both directions, with half-close and reset: what serves a
- * client when the laptop does not. Each direction holds at most PG_BRIDGE_BYTES. */
+ * client when the laptop does not. Each direction holds at most PG_BRIDGE_BYTES, and nothing while
+ * the receiver takes what comes. */
 struct pg_bridge;
 
-enum { PG_BRIDGE_BYTES = 256 << 10 };
+enum { PG_BRIDGE_BYTES = 128 << 10 };
 
 /* Joins `client` to `server`, whose connect(2) may still be under way; both are taken in any
  * case. `first` (emptied) goes to the server before anything that the client sends from now on;

@@ -11,6 +11,7 @@
 #include "proto/base/auto.h"
 #include "proto/base/mem.h"
 #include "proto/io/sock.h"
+#include "proto/io/watch.h"
 #include "proto/wire/frame.h"
 
 enum {
@@ -20,10 +21,10 @@ enum {
 
 struct lane_sock {
 	struct pg_lane lane;
-	uv_poll_t poll;
-	uv_prepare_t later; /* serves a kick once, before the loop sleeps */
+	struct pg_loop *loop;
+	struct pg_watch watch;
+	struct pg_soon kicked;
 	int fd;
-	int open_handles;
 	bool ended, closed;
 	bool more;                          /* the owner had more to send than one turn takes */
 	struct iovec unsent[PG_LANE_SLOTS]; /* what the socket did not take yet */
@@ -37,8 +38,8 @@ static void end(struct lane_sock *s, int code)
 	if (s->ended || s->closed)
 		return;
 	s->ended = true;
-	uv_poll_stop(&s->poll);
-	uv_prepare_stop(&s->later);
+	pg_watch(&s->watch, 0, NULL);
+	pg_loop_not_soon(s->loop, &s->kicked);
 	struct pg_err err = { 0 };
 	if (code < 0) {
 		pg_fail(&err, code, "the lane's socket");
@@ -48,13 +49,12 @@ static void end(struct lane_sock *s, int code)
 }
 
 static void on_poll(uv_poll_t *poll, int status, int events);
-static void on_later(uv_prepare_t *later);
 
 static void watch(struct lane_sock *s)
 {
 	bool has_more = s->more || s->unsent_count > s->unsent_at;
 	int events = UV_READABLE | (has_more ? UV_WRITABLE : 0);
-	uv_poll_start(&s->poll, events, on_poll);
+	pg_watch(&s->watch, events, on_poll);
 }
 
 /* Sends what is left of the last batch: 1 all gone, 0 the socket is full, or a negative errno. */
@@ -132,6 +132,7 @@ static void receive_batches(struct lane_sock *s)
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
 	struct lane_sock *s = poll->data;
+	pg_watch_told(&s->watch, status);
 	if (status < 0) {
 		int code = pg_sock_error(s->fd);
 		end(s, code < 0 ? code : -ECONNRESET);
@@ -143,25 +144,21 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 		send_batches(s);
 }
 
-static void on_later(uv_prepare_t *later)
+static void on_kicked(void *ctx)
 {
-	struct lane_sock *s = later->data;
-	uv_prepare_stop(later);
-	send_batches(s);
+	send_batches(ctx);
 }
 
 static void kick(struct pg_lane *lane)
 {
 	struct lane_sock *s = (struct lane_sock *)lane;
 	if (!s->ended && !s->closed && s->unsent_at == s->unsent_count)
-		uv_prepare_start(&s->later, on_later);
+		pg_loop_soon(s->loop, &s->kicked);
 }
 
 static void on_closed(uv_handle_t *handle)
 {
 	struct lane_sock *s = handle->data;
-	if (--s->open_handles > 0)
-		return;
 	close(s->fd);
 	free(s->slots);
 	free(s->receive);
@@ -175,8 +172,8 @@ static void close_lane(struct pg_lane *lane)
 	/* What was pulled already is on its way as far as the socket takes it at once. */
 	if (!s->ended)
 		flush(s);
-	uv_close((uv_handle_t *)&s->poll, on_closed);
-	uv_close((uv_handle_t *)&s->later, on_closed);
+	pg_watch_close(&s->watch, on_closed);
+	pg_loop_not_soon(s->loop, &s->kicked);
 }
 
 static const struct pg_lane_ops ops = { .kick = kick, .close = close_lane };
@@ -203,12 +200,12 @@ int pg_lane_sock_new(struct pg_loop *loop, int fd_taken, struct pg_lane_events e
 		return -ENOMEM;
 	int rc = pg_sock_prepare(fd);
 	if (rc == 0)
-		rc = uv_poll_init(pg_loop_uv(loop), &s->poll, fd);
+		rc = uv_poll_init(pg_loop_uv(loop), &s->watch.poll, fd);
 	if (rc < 0)
 		return rc;
-	uv_prepare_init(pg_loop_uv(loop), &s->later);
-	s->open_handles = 2;
-	s->poll.data = s->later.data = s;
+	s->loop = loop;
+	s->kicked = (struct pg_soon){ .run = on_kicked, .ctx = s };
+	s->watch.poll.data = s;
 	s->lane = (struct pg_lane){ .ops = &ops, .events = events, .ctx = ctx };
 	s->fd = pg_take_fd(&fd);
 	s->slots = pg_take_ptr(&slots);

@@ -8,13 +8,15 @@
 
 #include "proto/base/mem.h"
 
-enum { SIGNALS = 3, SLOW_MS = 1000, FILES_MOST = 65536 };
+enum { SIGNALS = 3, SLOW_MS = 1000, FILES_MOST = 65536, SOON_A_TURN = 64 };
 
 struct pg_loop {
 	uv_loop_t uv;
 	uv_timer_t deadline; /* only wakes the loop: pg_loop_wait() looks at the clock */
 	uv_timer_t slow;
 	uv_prepare_t before_poll;
+	uv_idle_t awake; /* while more is to be done soon than one turn takes */
+	struct pg_sched soon;
 	const bool *done; /* what pg_loop_wait() waits for; NULL: it is not running */
 	uv_signal_t signals[SIGNALS];
 	void (*on_signal)(void *ctx, int signo);
@@ -38,12 +40,40 @@ static void on_deadline(uv_timer_t *timer)
 	(void)timer;
 }
 
+static void on_awake(uv_idle_t *idle)
+{
+	uv_idle_stop(idle);
+}
+
+static void run_soon(struct pg_loop *l)
+{
+	for (int i = 0; i < SOON_A_TURN && l->soon.n > 0; i++) {
+		struct pg_turn *first = pg_sched_first(&l->soon);
+		struct pg_soon *soon = (void *)first;
+		pg_sched_leave(&l->soon, first);
+		soon->run(soon->ctx);
+	}
+	if (l->soon.n > 0)
+		uv_idle_start(&l->awake, on_awake);
+}
+
 /* Timers run before the poll: one that ends the wait must not be followed by a sleep. */
 static void on_before_poll(uv_prepare_t *prepare)
 {
 	struct pg_loop *l = prepare->data;
+	run_soon(l);
 	if (l->done && *l->done)
 		uv_stop(&l->uv);
+}
+
+void pg_loop_soon(struct pg_loop *l, struct pg_soon *soon)
+{
+	pg_sched_join(&l->soon, &soon->turn);
+}
+
+void pg_loop_not_soon(struct pg_loop *l, struct pg_soon *soon)
+{
+	pg_sched_leave(&l->soon, &soon->turn);
 }
 
 static void on_slow_timer(uv_timer_t *timer)
@@ -74,6 +104,8 @@ struct pg_loop *pg_loop_new(struct pg_err *err)
 	uv_prepare_start(&l->before_poll, on_before_poll);
 	uv_unref((uv_handle_t *)&l->before_poll);
 	l->before_poll.data = l;
+	uv_idle_init(&l->uv, &l->awake);
+	pg_sched_init(&l->soon);
 	for (int i = 0; i < SIGNALS; i++) {
 		uv_signal_init(&l->uv, &l->signals[i]);
 		l->signals[i].data = l;
@@ -88,6 +120,7 @@ void pg_loop_free(struct pg_loop *l)
 	uv_close((uv_handle_t *)&l->deadline, NULL);
 	uv_close((uv_handle_t *)&l->slow, NULL);
 	uv_close((uv_handle_t *)&l->before_poll, NULL);
+	uv_close((uv_handle_t *)&l->awake, NULL);
 	for (int i = 0; i < SIGNALS; i++)
 		uv_close((uv_handle_t *)&l->signals[i], NULL);
 	if (uv_run(&l->uv, UV_RUN_DEFAULT) != 0) /* the stop of an interrupt was still pending */

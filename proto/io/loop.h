@@ -3,6 +3,7 @@
 #include <stdint.h>
 
 #include "proto/base/err.h"
+#include "proto/mux/sched.h"
 
 /* The one libuv loop of a process, its signals, and the waits of straight-line code. */
 struct pg_loop;
@@ -26,6 +27,18 @@ struct uv_loop_s *pg_loop_uv(struct pg_loop *l);
 /* The loop's clock, of the turn's start. */
 uint64_t pg_loop_now_ms(const struct pg_loop *l);
 uint64_t pg_now_us(void); /* of this moment, monotonic */
+
+/* Something to be done once, after what is being handled and before the loop sleeps. It lies in its
+ * owner, who fills in `run` and `ctx` and zeros the rest. */
+struct pg_soon {
+	struct pg_turn turn; /* first */
+	void (*run)(void *ctx);
+	void *ctx;
+};
+
+/* Lets `soon` be run (once, however often this is called before), or not any more. */
+void pg_loop_soon(struct pg_loop *l, struct pg_soon *soon);
+void pg_loop_not_soon(struct pg_loop *l, struct pg_soon *soon);
 
 /* Calls `on_signal` for SIGINT, SIGTERM and SIGHUP from the loop; NULL stops that. */
 void pg_loop_on_signal(struct pg_loop *l, void (*on_signal)(void *ctx, int signo), void *ctx);

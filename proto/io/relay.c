@@ -12,16 +12,17 @@
 #include "proto/base/mem.h"
 #include "proto/base/num.h"
 #include "proto/io/sock.h"
+#include "proto/io/watch.h"
 #include "proto/mux/limits.h"
 
 /* What a server may write for a client that is gone before it learns of that. */
 enum { WASTE_MAX = PG_UNACCEPTED_MAX };
 
-/* How the socket is watched: for reading while the stream waits for bytes, for writing while bytes
- * wait for the socket. While neither does, it stays registered for what does not come, so that
- * epoll still reports a reset: for urgent data, or for a FIN once urgent data has come. */
+/* How the socket is watched: for writing while bytes wait for it, and for reading until bytes come
+ * that the stream does not fetch. While neither, it stays registered for what does not come, so
+ * that epoll still reports a reset: for urgent data, or for a FIN once urgent data has come. */
 struct pg_relay {
-	uv_poll_t poll;
+	struct pg_watch watch;
 	int fd;
 	struct pg_stream *stream; /* NULL before attach and after its end */
 	const struct pg_relay_events *events;
@@ -31,7 +32,8 @@ struct pg_relay {
 	uint64_t bytes_up, bytes_down;
 	size_t wasted; /* came for a socket that was reset */
 	bool connecting;
-	bool want_read;  /* the stream would take bytes: tell us when there are some */
+	bool told;       /* the stream knows that there are bytes, and has not fetched them */
+	bool full;       /* ... nor when we told it again: it has no credit */
 	bool got_eof;    /* the socket's read half is at its end */
 	bool stream_eof; /* the stream's is: shutdown after `out` */
 	bool sent_eof;   /* shutdown(SHUT_WR) is done */
@@ -50,12 +52,11 @@ static void watch(struct pg_relay *r)
 	int events = 0, quiet = r->urgent ? UV_DISCONNECT : UV_PRIORITIZED;
 	if (r->connecting || r->out.len > 0)
 		events |= UV_WRITABLE;
-	if (r->want_read && !r->got_eof && !r->connecting)
+	if (!r->full && !r->got_eof && !r->connecting)
 		events |= UV_READABLE;
-	if (r->broken || (events == 0 && r->hung_up))
-		uv_poll_stop(&r->poll);
-	else
-		uv_poll_start(&r->poll, events ? events : quiet, on_poll);
+	if (events == 0 && !r->hung_up)
+		events = quiet;
+	pg_watch(&r->watch, r->broken ? 0 : events, on_poll);
 }
 
 static void on_closed(uv_handle_t *handle)
@@ -72,13 +73,12 @@ static void finish(struct pg_relay *r, bool reset)
 {
 	assert(!r->closing);
 	r->closing = true;
-	uv_poll_stop(&r->poll);
+	pg_watch_close(&r->watch, on_closed);
 	int fd = pg_take_fd(&r->fd);
 	if (fd >= 0 && reset)
 		pg_sock_close_reset(fd);
 	else if (fd >= 0)
 		close(fd);
-	uv_close((uv_handle_t *)&r->poll, on_closed);
 }
 
 /* Our own end of the stream, for a reason of ours. */
@@ -183,6 +183,7 @@ static void stirred(struct pg_relay *r, int status, int events)
 static void on_poll(uv_poll_t *handle, int status, int events)
 {
 	struct pg_relay *r = handle->data;
+	pg_watch_told(&r->watch, status);
 	if (r->connecting) {
 		connected(r);
 		return;
@@ -192,9 +193,12 @@ static void on_poll(uv_poll_t *handle, int status, int events)
 		return;
 	}
 	if (events & UV_READABLE) {
-		r->want_read = false;
-		watch(r);
-		pg_stream_readable(r->stream);
+		r->full = r->told;
+		r->told = true;
+		if (r->full)
+			watch(r);
+		else
+			pg_stream_readable(r->stream);
 	}
 	if ((events & UV_WRITABLE) && !r->closing)
 		flush(r);
@@ -204,12 +208,12 @@ int pg_relay_new(struct pg_loop *loop, int fd, bool connecting,
 		 const struct pg_relay_events *events, void *ctx, struct pg_relay **out)
 {
 	struct pg_relay *r = pg_calloc(1, sizeof(*r));
-	int rc = r ? uv_poll_init(pg_loop_uv(loop), &r->poll, fd) : -ENOMEM;
+	int rc = r ? uv_poll_init(pg_loop_uv(loop), &r->watch.poll, fd) : -ENOMEM;
 	if (rc < 0) {
 		free(r);
 		return rc;
 	}
-	r->poll.data = r;
+	r->watch.poll.data = r;
 	r->fd = fd;
 	r->events = events;
 	r->ctx = ctx;
@@ -359,19 +363,18 @@ ssize_t pg_relay_on_read(void *user, const struct iovec *iov, int count)
 	if (n < 0 && (errno != EAGAIN || r->broken))
 		return r->broken ? -ECONNRESET : -errno;
 	r->urgent = r->hung_up = false; /* epoll will tell if they still are */
-	if (n < 0) {
-		r->want_read = true;
-		watch(r);
+	r->told = r->full = false;      /* and if there is more */
+	r->got_eof = n == 0;
+	watch(r);
+	if (n < 0)
 		return -EAGAIN;
-	}
-	if (n == 0) {
-		r->got_eof = true;
-		watch(r);
+	if (n == 0)
 		return r->broken ? -ECONNRESET : 0;
-	}
 	r->bytes_up += (uint64_t)n;
 	if (r->events->refused && !pg_stream_is_accepted(r->stream) &&
 	    keep(r, iov, count, (size_t)n) < 0)
 		return -ENOMEM;
+	if (r->broken) /* no event tells of the rest */
+		pg_stream_readable(r->stream);
 	return n;
 }

@@ -35,8 +35,8 @@ struct pg_mux_ops {
 	/* Reads from the stream's socket straight into the frames to be sent: the bytes read, 0 at
 	 * end of file, -EAGAIN (nothing now: call pg_stream_readable() later), or another negative
 	 * errno, which resets the stream with PG_RESET_PEER (`gone` follows with that reason).
-	 * After fewer bytes than asked for it is called again when its turn comes: only -EAGAIN and
-	 * 0 say that the socket is empty. */
+	 * After as many bytes as were asked for it is called again when its turn comes; after fewer
+	 * the socket was empty, and pg_stream_readable() says when it no longer is. */
 	ssize_t (*read)(void *user, const struct iovec *iov, int count);
 	/* One control message, borrowed. -EPROTO or another negative errno ends the lane. */
 	int (*control)(void *ctx, const uint8_t *msg, size_t n);

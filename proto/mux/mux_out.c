@@ -223,7 +223,7 @@ static bool take_turn(struct pg_mux *m, struct out *o)
 	assert(n <= (ssize_t)asked);
 	if (n > 0) {
 		put_data(s, o, iov, (size_t)n);
-		s->is_readable = true;
+		s->is_readable |= n == (ssize_t)asked;
 		pg_mux_ready_(s);
 	} else if (n == 0) {
 		put_eof(s, o);

@@ -152,8 +152,11 @@ static ssize_t rig_read(void *user, const struct iovec *iov, int count)
 		a->sent += n;
 		done += n;
 	}
-	if (done > 0)
+	if (done > 0) {
+		if (a->sent < a->to_send || a->finishes || a->fails < 0)
+			pg_stream_readable(a->s); /* as a poll would tell */
 		return (ssize_t)done;
+	}
 	if (a->fails < 0)
 		return a->fails;
 	if (!a->finishes)
