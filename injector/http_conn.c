@@ -302,6 +302,7 @@ static int connect_only(struct pg_http_conn *c, uint64_t deadline_ms, struct pg_
 	pg_http_set_long(&c->x, CURLOPT_CONNECT_ONLY, 1);
 	pg_http_set_long(&c->x, CURLOPT_HTTPPROXYTUNNEL, 1);
 	pg_http_set_long(&c->x, CURLOPT_FRESH_CONNECT, 1);
+	pg_http_read_ahead(&c->x);
 	int rc = pg_http_xfer_start(&c->x, err);
 	while (rc == 0 && !c->x.done)
 		rc = pg_http_xfer_wait(&c->x, deadline_ms, err);

@@ -53,6 +53,12 @@ void pg_http_xfer_fini(struct pg_http_xfer *x);
 int pg_http_xfer_request(struct pg_http_xfer *x, const struct pg_http_peer *peer,
 			 const struct pg_http_request *rq, struct pg_err *err);
 
+/* Lets TLS read from the socket what is there, instead of each record's head and then its body: two
+ * system calls a record otherwise, and an API server sends two records a message. Only for
+ * connections whose owner reads until -EAGAIN, as no poll sees what lies in TLS
+ * (SSL_CTX_set_read_ahead(3)). */
+void pg_http_read_ahead(struct pg_http_xfer *x);
+
 /* Options with a remembered failure, so that a row of them is checked once, at the start. */
 void pg_http_set_long(struct pg_http_xfer *x, CURLoption option, long value);
 void pg_http_set_ptr(struct pg_http_xfer *x, CURLoption option, const void *value);

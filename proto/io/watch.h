@@ -1,8 +1,8 @@
 #pragma once
 #include <uv.h>
 
-/* A uv_poll_t that is told only of changes. uv_poll_start() of libuv 1.44 takes the descriptor out of
- * epoll and puts it back on every call, also when it was watched for the same before: two system
+/* A uv_poll_t that is told only of changes. uv_poll_start() of libuv 1.44 takes the descriptor out
+ * of epoll and puts it back on every call, also when it was watched for the same before: two system
  * calls that a message would pay for. */
 struct pg_watch {
 	uv_poll_t poll;
