@@ -42,6 +42,12 @@ def test_every_command_of_the_profile_uses_the_same_agent(podgraft, pod, laptop)
     assert pod.grafts() == [name]
 
 
+def test_two_first_commands_at_once_share_one_agent(podgraft, pod, laptop):
+    both = [podgraft.redirect(f"pod/{pod.name}", f"{PORTS[mode]}:{laptop.ports[mode]}", ready=False) for mode in ("http", "greet")]
+    assert len({r.event("ready")["container"] for r in both}) == 1
+    assert len(pod.agents()) == 1
+
+
 def test_another_profile_is_another_agent(podgraft, pod):
     first = ran(podgraft, "inject", pod.name).split()[0]
     ran(podgraft, "ps", pod.name)

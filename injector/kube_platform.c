@@ -18,7 +18,7 @@
 #include "injector/state_dir.h"
 #include "proto/base/mem.h"
 
-enum { START_MS = 60000, FRESH_MS = 2000 };
+enum { START_MS = 60000, FRESH_MS = 2000, TURN_MS = 100 };
 
 struct kube {
 	struct pg_platform platform; /* first: the handle that callers have */
@@ -151,6 +151,35 @@ static void record(struct kube *k, const struct pg_pod *pod, const struct pg_gra
 		       err.what);
 }
 
+/* Until no other podgraft of this person grafts into the pod, or one has: true with *out. Without
+ * the lock, for whatever reason, there may be two agents, which is no harm. */
+static bool await_others(struct kube *k, const struct pg_pod *pod, const struct pg_graft_spec *spec,
+			 uint64_t deadline, int *lock, struct pg_graft *out, struct pg_err *err)
+{
+	while ((*lock = pg_state_lock_pod(k->state_dir, pod->uid)) == -EBUSY) {
+		pg_kube_waits(&k->api, "another podgraft, which grafts an agent");
+		if (pg_kube_sleep(&k->api, TURN_MS) < 0 || pg_loop_now_ms(k->api.loop) > deadline)
+			break;
+	}
+	pg_kube_waits(&k->api, NULL);
+	k->seen_ms = 0;
+	return see_pod(k, pod, err) == 0 && find_recorded(k, pod, spec, out);
+}
+
+static int graft_new(struct kube *k, const struct pg_pod *pod, const struct pg_graft_spec *spec,
+		     uint64_t deadline, struct pg_graft *out, struct pg_err *err)
+{
+	pg_log(k->api.log, PG_DEBUG, "graft an agent of profile '%s' from image %s",
+	       pg_profile_name(spec->profile), spec->image);
+	int rc = pg_kube_graft(&k->api, pod, spec, deadline, out, err);
+	if (rc < 0)
+		return rc;
+	pg_log(k->api.log, PG_DEBUG, "agent '%s' listens on 127.0.0.1:%u in the pod",
+	       out->container, out->port);
+	record(k, pod, spec, out);
+	return 0;
+}
+
 static int kube_graft(struct pg_platform *p, const struct pg_pod *pod,
 		      const struct pg_graft_spec *spec, struct pg_graft *out, struct pg_err *err)
 {
@@ -159,19 +188,14 @@ static int kube_graft(struct pg_platform *p, const struct pg_pod *pod,
 	int rc = see_pod(k, pod, err);
 	if (rc < 0)
 		return rc;
-	if (find_recorded(k, pod, spec, out)) {
-		pg_log(k->api.log, PG_DEBUG, "agent '%s' is on record and runs: used again",
-		       out->container);
-		return 0;
-	}
-	pg_log(k->api.log, PG_DEBUG, "graft an agent of profile '%s' from image %s",
-	       pg_profile_name(spec->profile), spec->image);
-	rc = pg_kube_graft(&k->api, pod, spec, deadline, out, err);
-	if (rc < 0)
-		return rc;
-	pg_log(k->api.log, PG_DEBUG, "agent '%s' listens on 127.0.0.1:%u in the pod",
-	       out->container, out->port);
-	record(k, pod, spec, out);
+	bool found = find_recorded(k, pod, spec, out);
+	pg_auto_close int lock = found ? -1 : pg_state_lock_pod(k->state_dir, pod->uid);
+	if (lock == -EBUSY)
+		found = await_others(k, pod, spec, deadline, &lock, out, err);
+	if (!found)
+		return graft_new(k, pod, spec, deadline, out, err);
+	pg_log(k->api.log, PG_DEBUG, "agent '%s' is on record and runs: used again",
+	       out->container);
 	return 0;
 }
 

@@ -9,7 +9,7 @@
 /* What podgraft remembers between commands, in state.json of the state folder: the agents that this
  * person grafted (only those are ever used again), and transports that a cluster refused lately. */
 
-enum { PG_STATE_AGENTS = 128, PG_STATE_REFUSALS = 32, PG_STATE_BYTES = 1 << 20 };
+enum { PG_STATE_AGENTS = 256, PG_STATE_REFUSALS = 32, PG_STATE_BYTES = 1 << 20 };
 
 struct pg_state_agent {
 	char cluster[512];               /* the API server's URL */
@@ -28,7 +28,7 @@ struct pg_state_refusal {
 	int64_t until_s;    /* Unix time at which it is worth another try */
 };
 
-struct pg_state {                                      /* some 180 KiB: on the heap */
+struct pg_state {                                      /* some 330 KiB: on the heap */
 	struct pg_state_agent agents[PG_STATE_AGENTS]; /* oldest first */
 	size_t agent_count;
 	struct pg_state_refusal refusals[PG_STATE_REFUSALS]; /* oldest first */

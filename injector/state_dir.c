@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -71,6 +72,27 @@ int pg_state_lock(const char *dir, struct pg_err *err)
 		rc == -EBUSY ? "another podgraft holds it: is one stopped?"
 			     : "the folder must be yours and writable");
 	return rc;
+}
+
+/* A byte of one file for each pod: where two have the same one, one waits in vain, and no harm is
+ * done. */
+int pg_state_lock_pod(const char *dir, const char *uid)
+{
+	uint32_t hash = 2166136261; /* FNV-1a */
+	for (const char *c = uid; *c; c++)
+		hash = (hash ^ (uint8_t)*c) * 16777619;
+	struct flock byte = {
+		.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = hash, .l_len = 1
+	};
+	pg_auto_free char *path = pg_asprintf("%s/grafts.lock", dir);
+	if (!path)
+		return -ENOMEM;
+	pg_auto_close int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return -errno;
+	if (fcntl(fd, F_SETLK, &byte) < 0)
+		return errno == EACCES || errno == EAGAIN ? -EBUSY : -errno;
+	return pg_take_fd(&fd);
 }
 
 static int write_all(int fd, const char *bytes, size_t n)
