@@ -12,8 +12,8 @@ char *pg_state_dir(struct pg_err *err);
  * Returns a descriptor to close, or -EBUSY or another negative errno. */
 int pg_state_lock(const char *dir, struct pg_err *err);
 
-/* One process at a time grafts into the pod `uid`, so that the others find its agent. Does not wait:
- * a descriptor to close, -EBUSY, or another negative errno. */
+/* One process at a time grafts into the pod `uid`, so that the others find its agent. Does not
+ * wait: a descriptor to close, -EBUSY, or another negative errno. */
 int pg_state_lock_pod(const char *dir, const char *uid);
 
 /* Writes `n` bytes as dir/name with mode 0600: a new file takes the old one's place in one step, so
