@@ -165,11 +165,11 @@ def tables(figures):
         ("Beside kubectl port-forward", "Each time beside the better one of its two transports.", beside_kubectl(figures, "local")),
         ("Beside a bare client", "Of the same transport: nothing above it, and a lane for each connection.",
          beside_bare_client(figures, "local")),
-        ("Ten thousand idle connections", "", crowds(figures, "local")),
+        ("Idle connections", "", crowds(figures, "local")),
         ("Sizes and beginnings", "", starts(figures)),
         (f"Over {ROUND_TRIP_MS} ms, 100 Mbit/s and 1 % loss: beside plain TCP", "", beside_plain_tcp(figures)),
         ("The same path: beside kubectl port-forward", "", beside_kubectl(figures, "slow") + first_bytes(figures, "slow")),
         ("The same path: beside a bare client", "", beside_bare_client(figures, "slow")),
-        ("The same path: ten thousand idle connections", "", crowds(figures, "slow")),
+        ("The same path: idle connections", "", crowds(figures, "slow")),
     ]
     return [table for table in every if table[2]]
