@@ -60,11 +60,13 @@ def test_local_programs_that_never_read_beside_lively_ones(redirected, count):
         assert_lively(redirected)
 
 
+@pytest.mark.alone
 def test_a_thousand_connections_at_once(redirected):
     got = peer("idle", redirected.ip, PORTS["echo"], "--conns", 1000)
     assert got["ok"] and got["conns"] == 1000, got
 
 
+@pytest.mark.alone
 def test_a_connection_is_lively_beside_a_thousand(redirected):
     with contextlib.ExitStack() as crowd:
         for _ in range(1000):

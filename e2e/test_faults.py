@@ -37,6 +37,7 @@ def laptop_answers_within(pod, seconds):
     until(lambda: who(pod.ip, HTTP, timeout=1) == "laptop", timeout=seconds, what="the laptop's answer")
 
 
+@pytest.mark.alone
 def test_kill_of_the_agent_under_load_the_app_answers_within_1_s(pod, fresh):
     r, rules = fresh
     agent = pod.pid(r.up["container"])
@@ -101,6 +102,7 @@ def test_a_stopped_agent_the_app_answers_within_10_s_until_it_goes_on(pod, fresh
     laptop_answers_within(pod, 20)
 
 
+@pytest.mark.alone
 def test_kill_of_podgraft_the_app_answers_within_15_s_and_nothing_is_left(pod, fresh):
     r, rules = fresh
     r.kill()
@@ -123,6 +125,7 @@ def test_the_local_program_ends_and_the_app_answers_until_it_is_started_again(po
         laptop_answers_within(pod, 5)
 
 
+@pytest.mark.alone
 def test_no_client_is_lost_when_the_local_program_stops_under_load(podgraft, pod):
     with Load(pod.ip, HTTP, seconds=3) as load:
         with LocalServer() as server:

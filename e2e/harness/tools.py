@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import queue
+import random
 import re
 import signal
 import socket
@@ -22,9 +23,12 @@ PEER_BIN = Path(os.environ.get("E2E_PEER", TOP / "build/dev/bin/peer"))
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """A port of this machine that nobody uses: none that the kernel gives to a connection, or Kubernetes to a Service, meanwhile."""
+    while True:
+        port = random.randrange(16000, 30000)
+        with socket.socket() as s, contextlib.suppress(OSError):
+            s.bind(("127.0.0.1", port))
+            return port
 
 
 def stop(process, signo=signal.SIGTERM, timeout=20):

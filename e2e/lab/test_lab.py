@@ -95,6 +95,7 @@ def peer(kubectl, namespace):
             "node_port": spec["ports"][0]["nodePort"]}
 
 
+@pytest.mark.alone
 def test_up_again_returns_at_once_and_restarts_nothing(env):
     before = json.loads(lab("status", "--json").stdout)
     began = time.monotonic()
@@ -183,6 +184,7 @@ def test_load_imports_an_archive(env, tmp_path):
     assert lab("load", str(tmp_path / "none.tar"), check=False).returncode == 1
 
 
+@pytest.mark.alone
 def test_one_part_stops_and_starts_and_pods_go_on(env, kubectl, peer):
     try:
         lab("stop", "apiserver")
@@ -194,6 +196,7 @@ def test_one_part_stops_and_starts_and_pods_go_on(env, kubectl, peer):
     assert "lab" in kubectl("get", "nodes").stdout
 
 
+@pytest.mark.alone
 def test_up_repairs_a_part_that_was_killed_and_one_that_hangs(env, kubectl):
     parts = json.loads(lab("status", "--json").stdout)["parts"]
     os.kill(parts["scheduler"]["pid"], 9)
