@@ -1,5 +1,6 @@
 """Fixtures of the end-to-end tests. Every test runs on a real cluster: see e2e/harness/cluster.py for which one."""
 
+import json
 import random
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+from harness import workloads  # noqa: E402
 from harness.cluster import find_cluster  # noqa: E402
 from harness.pods import PORTS, make_pod  # noqa: E402
 from harness.sockets import Listener  # noqa: E402
@@ -108,3 +110,25 @@ def lab_only(cluster):
     """For tests that look behind the API server: at the node, its namespaces and processes."""
     if not cluster.is_lab:
         pytest.skip("looks at the node, which only the lab shows")
+
+
+@pytest.fixture
+def guarded(cluster):
+    """Makes a namespace that enforces a profile of PodSecurity, with a pod in it that keeps to the strictest."""
+    made = []
+
+    def make(profile):
+        name = f"{cluster.namespace}-{profile}"
+        made.append(name)
+        cluster.kubectl("create", "namespace", name)
+        cluster.kubectl("label", "namespace", name, f"pod-security.kubernetes.io/enforce={profile}")
+        strict = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "runAsNonRoot": True, "runAsUser": 1000,
+                  "seccompProfile": {"type": "RuntimeDefault"}}
+        pod = workloads.pod("web", [workloads.web(securityContext=strict)])
+        pod["metadata"]["namespace"] = name
+        cluster.kubectl("apply", "-n", name, "-f", "-", stdin=json.dumps(pod))
+        cluster.kubectl("wait", "-n", name, "pod/web", "--for=condition=Ready", "--timeout=60s")
+        return name
+    yield make
+    for name in made:
+        cluster.kubectl("delete", "namespace", name, "--wait=false")

@@ -3,7 +3,6 @@
 How kubeconfigs and servers are refused is in test_kubeconfig.py, targets in test_targets.py.
 """
 
-import json
 import re
 import subprocess
 import sys
@@ -11,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from harness import workloads
 from harness.cli import SECONDS, follow, ran, refused, run
 from harness.cluster import TOP
 from harness.pods import PORTS, make_pods
@@ -191,28 +189,6 @@ def test_the_hints_of_a_second_person_work_too(podgraft, shared_pod):
 
 
 # --- PodSecurity ---
-
-@pytest.fixture
-def guarded(cluster):
-    """Makes a namespace that enforces a profile of PodSecurity, with a pod in it that keeps to the strictest."""
-    made = []
-
-    def make(profile):
-        name = f"{cluster.namespace}-{profile}"
-        made.append(name)
-        cluster.kubectl("create", "namespace", name)
-        cluster.kubectl("label", "namespace", name, f"pod-security.kubernetes.io/enforce={profile}")
-        strict = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "runAsNonRoot": True, "runAsUser": 1000,
-                  "seccompProfile": {"type": "RuntimeDefault"}}
-        pod = workloads.pod("web", [workloads.web(securityContext=strict)])
-        pod["metadata"]["namespace"] = name
-        cluster.kubectl("apply", "-n", name, "-f", "-", stdin=json.dumps(pod))
-        cluster.kubectl("wait", "-n", name, "pod/web", "--for=condition=Ready", "--timeout=60s")
-        return name
-    yield make
-    for name in made:
-        cluster.kubectl("delete", "namespace", name, "--wait=false")
-
 
 @pytest.mark.parametrize("profile", ["baseline", "restricted"])
 def test_a_namespace_with_pod_security(same_user, guarded, profile):

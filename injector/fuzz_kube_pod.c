@@ -2,9 +2,11 @@
 #include <stdlib.h>
 
 #include "injector/kube_json.h"
+#include "injector/kube_patch.h"
 #include "injector/kube_pod.h"
 #include "injector/kube_selector.h"
 #include "injector/kube_start.h"
+#include "injector/plan.h"
 
 /* Whatever JSON a server sends as pod, Service or workload: stay in bounds, whatever its types. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -21,6 +23,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	pg_kube_pod_read(o, NULL, &pod, NULL);
 	pg_kube_pod_read(o, "app", &pod, NULL);
 	pg_kube_service_read(o, &pod);
+	for (int i = 0; i < PG_PROFILE_COUNT; i++)
+		pg_kube_patch_kept(o, (enum pg_profile)i, pg_json_str(o, "metadata.name"), NULL);
+	pg_plan_kernel_is_enough(pg_json_str(o, "status.nodeInfo.kernelVersion"));
 	pg_kube_selector_object(pg_json_at(o, "spec.selector"), &selector);
 	pg_kube_selector_map(pg_json_at(o, "spec.selector"), &selector);
 	for (size_t i = 0; i < json_array_size(statuses) && i < 4; i++) {

@@ -29,6 +29,7 @@ struct graft {
 	char name[PG_NAME_MAX + 1]; /* of the ephemeral container */
 	char what[400];             /* "graft podgraft-x7k2p into pod 'web-0'" */
 	json_t *seen;               /* the pod as last seen; owned */
+	bool is_dry;                /* only ask, change nothing */
 };
 
 /* The server may refuse a repeated patch although the first one, whose answer was lost, went
@@ -75,12 +76,13 @@ static int explain_invalid(struct graft *g, const struct pg_kube_status *st, str
 	return err->code;
 }
 
-static int send_patch(struct graft *g, struct pg_err *err)
+static int send_patch(struct graft *g, struct pg_kube_status *st, struct pg_err *err)
 {
 	pg_auto_free char *body = pg_kube_patch_text(g->pod, g->spec, g->name);
-	pg_auto_free char *path = pg_asprintf("/api/v1/namespaces/%s/pods/%s/ephemeralcontainers"
-					      "?fieldManager=podgraft&fieldValidation=Strict",
-					      g->pod->ns, g->pod->name);
+	pg_auto_free char *path =
+		pg_asprintf("/api/v1/namespaces/%s/pods/%s/ephemeralcontainers"
+			    "?fieldManager=podgraft&fieldValidation=Strict%s",
+			    g->pod->ns, g->pod->name, g->is_dry ? "&dryRun=All" : "");
 	if (!body || !path)
 		return pg_fail(err, -ENOMEM, "%s", g->what);
 	struct pg_kube_request rq = {
@@ -91,13 +93,19 @@ static int send_patch(struct graft *g, struct pg_err *err)
 		.body = body,
 		.deadline_ms = g->deadline_ms,
 	};
-	struct pg_kube_status st;
 	int rc = -EAGAIN;
 	for (int i = 0; i < CONFLICTS_MAX && rc == -EAGAIN; i++)
-		rc = pg_kube_call(g->api, &rq, &g->seen, &st, err);
-	if (rc < 0 && st.http == 422 && is_there_already(g))
+		rc = pg_kube_call(g->api, &rq, &g->seen, st, err);
+	if (rc < 0 && st->http == 422 && is_there_already(g))
 		return 0;
-	return rc < 0 && st.http == 422 ? explain_invalid(g, &st, err) : rc;
+	return rc < 0 && st->http == 422 ? explain_invalid(g, st, err) : rc;
+}
+
+/* Mutating admission may have changed the agent into one that is of no use. */
+static int check_kept(const struct graft *g, struct pg_err *err)
+{
+	int rc = pg_kube_patch_kept(g->seen, g->spec->profile, g->name, err);
+	return rc < 0 ? pg_wrap(err, "%s", g->what) : 0;
 }
 
 /* A kubelet that does nothing for long may be gone: asks for the node, where that is allowed. */
@@ -253,11 +261,14 @@ int pg_kube_graft(struct pg_kube_api *api, const struct pg_pod *pod,
 	struct graft g = { .api = api, .pod = pod, .spec = spec, .deadline_ms = deadline_ms };
 	struct pg_err inner = { .code = 0 };
 	struct pg_banner banner;
+	struct pg_kube_status st;
 	pg_kube_patch_name(g.name);
 	snprintf(g.what, sizeof(g.what), "graft %s into pod '%s'", g.name, pod->name);
 	int rc = pg_kube_patch_check(spec, &inner);
 	if (rc == 0)
-		rc = send_patch(&g, &inner);
+		rc = send_patch(&g, &st, &inner);
+	if (rc == 0)
+		rc = check_kept(&g, &inner);
 	if (rc == 0)
 		rc = await_running(&g, &inner);
 	if (rc == 0)
@@ -272,4 +283,23 @@ int pg_kube_graft(struct pg_kube_api *api, const struct pg_pod *pod,
 	memcpy(out->container, g.name, sizeof(out->container));
 	memcpy(out->agent_key, banner.key, sizeof(out->agent_key));
 	return 0;
+}
+
+int pg_kube_graft_try(struct pg_kube_api *api, const struct pg_pod *pod,
+		      const struct pg_graft_spec *spec, uint64_t deadline_ms,
+		      struct pg_kube_status *refusal, struct pg_err *err)
+{
+	struct graft g = {
+		.api = api, .pod = pod, .spec = spec, .deadline_ms = deadline_ms, .is_dry = true
+	};
+	pg_kube_patch_name(g.name);
+	snprintf(g.what, sizeof(g.what), "graft an agent of profile '%s' into pod '%s'",
+		 pg_profile_name(spec->profile), pod->name);
+	int rc = pg_kube_patch_check(spec, err);
+	if (rc == 0)
+		rc = send_patch(&g, refusal, err);
+	if (rc == 0)
+		rc = check_kept(&g, err);
+	json_decref(g.seen);
+	return rc;
 }

@@ -13,3 +13,9 @@
 int pg_kube_graft(struct pg_kube_api *api, const struct pg_pod *pod,
 		  const struct pg_graft_spec *spec, uint64_t deadline_ms, struct pg_graft *out,
 		  struct pg_err *err);
+
+/* What the server would say to such a graft, by a dry run of the same patch: nothing is changed. 0,
+ * or as pg_kube_graft() up to there; *refusal has the server's own words. */
+int pg_kube_graft_try(struct pg_kube_api *api, const struct pg_pod *pod,
+		      const struct pg_graft_spec *spec, uint64_t deadline_ms,
+		      struct pg_kube_status *refusal, struct pg_err *err);

@@ -10,7 +10,7 @@
 #include "injector/kube_json.h"
 #include "proto/base/mem.h"
 
-enum { NOBODY = 65532, SUFFIX = 5, CAPS = 3 };
+enum { NOBODY = 65532, SUFFIX = 5, CAPS = 3 /* with a NULL at the end */ };
 
 /* What each profile may do beyond nothing at all (design 3.3). Capabilities reach a process only as
  * uid 0: Kubernetes sets no ambient set. */
@@ -23,6 +23,12 @@ static const struct {
 	[PG_PROFILE_INSPECT] = { { "SYS_PTRACE", "DAC_READ_SEARCH" }, true },
 };
 static_assert(PG_LEN(profiles) == PG_PROFILE_COUNT, "one row per profile");
+
+const char *const *pg_kube_patch_caps(enum pg_profile profile)
+{
+	assert(profile < PG_PROFILE_COUNT);
+	return profiles[profile].caps;
+}
 
 /* A reference has no space, and lower case before its tag or digest, less in the registry's name:
  * github.com/distribution/reference. The rest is the registry's to judge. */
@@ -162,4 +168,41 @@ bool pg_kube_patch_is_ours(const json_t *pod_json, const struct pg_pod *pod,
 	       !pg_json_at(c, "command") && has_arg(args, "--laptop-key", key) &&
 	       has_arg(args, "--pod-uid", pod->uid) && has_arg(args, "--container", name) &&
 	       has_arg(args, "--profile", pg_profile_name(profile));
+}
+
+static bool has_text(const json_t *array, const char *text)
+{
+	for (size_t i = 0; i < json_array_size(array); i++) {
+		const char *item = json_string_value(json_array_get(array, i));
+		if (item && strcmp(item, text) == 0)
+			return true;
+	}
+	return false;
+}
+
+int pg_kube_patch_kept(const json_t *pod_json, enum pg_profile profile, const char *name,
+		       struct pg_err *err)
+{
+	const json_t *security =
+		pg_json_at(pg_json_find(pod_json, "spec.ephemeralContainers", "name", name),
+			   "securityContext");
+	const json_t *added = pg_json_at(security, "capabilities.add");
+	for (int i = 0; i < CAPS && profiles[profile].caps[i]; i++) {
+		if (has_text(added, profiles[profile].caps[i]))
+			continue;
+		pg_fail(err, -EACCES, "something in this cluster takes %s from the agent.",
+			profiles[profile].caps[i]);
+		return pg_hint(err, PG_CLUSTER,
+			       "ask those who run its mutating webhooks and policies; only "
+			       "--profile forward needs no capability");
+	}
+	if (!profiles[profile].caps[0] ||
+	    (pg_json_int(security, "runAsUser", 0) == 0 && !pg_json_true(security, "runAsNonRoot")))
+		return 0;
+	pg_fail(err, -EACCES,
+		"something in this cluster keeps the agent from running as root, and only root can "
+		"have capabilities.");
+	return pg_hint(err, PG_CLUSTER,
+		       "ask those who run its mutating webhooks and policies; only --profile "
+		       "forward needs no root");
 }

@@ -19,6 +19,14 @@ void pg_kube_patch_name(char out[PG_NAME_MAX + 1]);
 char *pg_kube_patch_text(const struct pg_pod *pod, const struct pg_graft_spec *spec,
 			 const char *name);
 
+/* The capabilities of a profile, without "CAP_", NULL-terminated. */
+const char *const *pg_kube_patch_caps(enum pg_profile profile);
+
+/* Whether admission left to the container `name`, in the pod's JSON, what `profile` needs: 0, or
+ * -EACCES (PG_CLUSTER) when it took a capability or made it run as somebody else. */
+int pg_kube_patch_kept(const json_t *pod_json, enum pg_profile profile, const char *name,
+		       struct pg_err *err);
+
 /* True when the pod's JSON holds the container `name` with exactly our key, pod, name, image and,
  * where the profile has one, target: what nobody but we, or somebody with our key's public half
  * and the right to patch, can have put there. Container entries are immutable. */

@@ -12,6 +12,7 @@
 #include "injector/kube_graft.h"
 #include "injector/kube_json.h"
 #include "injector/kube_patch.h"
+#include "injector/kube_plan.h"
 #include "injector/kube_resolve.h"
 #include "injector/kube_start.h"
 #include "injector/state.h"
@@ -199,6 +200,32 @@ static int kube_graft(struct pg_platform *p, const struct pg_pod *pod,
 	return 0;
 }
 
+static int kube_plan(struct pg_platform *p, const struct pg_target_spec *target,
+		     const struct pg_graft_spec *graft, struct pg_plan *out, struct pg_err *err)
+{
+	struct kube *k = kube_of(p);
+	struct pg_err unseen = { .code = 0 };
+	*out = (struct pg_plan){ .right_count = 0 };
+	int seen = kube_resolve(p, target, &out->pod, &unseen);
+	if (seen < 0 && seen != -EACCES) {
+		*err = unseen;
+		return seen;
+	}
+	struct pg_kube_plan_for of = {
+		.ns = k->config.namespace_,
+		.target = target,
+		.graft = graft,
+		.pod = seen == 0 ? k->seen : NULL,
+		.needs_websocket = k->dialer.wanted == PG_TRANSPORT_TUNNEL ||
+				   k->dialer.wanted == PG_TRANSPORT_WEBSOCKET,
+	};
+	int rc = pg_kube_plan(&k->api, &of, out, err);
+	if (rc < 0 || seen == 0 || pg_plan_lacks_right(out))
+		return rc;
+	*err = unseen; /* it was no right of ours that is missing */
+	return seen;
+}
+
 struct agent_id {
 	const char *uid, *container;
 };
@@ -259,6 +286,7 @@ static const struct pg_platform_ops kube_ops = {
 	.follow = kube_follow,
 	.next = kube_next,
 	.unfollow = kube_unfollow,
+	.plan = kube_plan,
 	.graft = kube_graft,
 	.forget = kube_forget,
 	.dial = kube_dial,

@@ -32,6 +32,12 @@ static const struct {
 };
 static_assert(PG_LEN(kinds) == PG_KIND_COUNT, "one row per kind");
 
+const char *pg_kube_kind_rbac(enum pg_target_kind kind)
+{
+	assert(kind < PG_KIND_COUNT);
+	return kinds[kind].rbac;
+}
+
 /* One search, from target to pod. */
 struct search {
 	struct pg_kube_api *api;

@@ -1,6 +1,10 @@
 #pragma once
 #include "injector/kube_api.h"
 #include "injector/platform.h"
+#include "injector/target.h"
+
+/* RBAC's name for the objects of that kind: "deployments.apps". Static. */
+const char *pg_kube_kind_rbac(enum pg_target_kind kind);
 
 /* Finds the pod that a person means, the way kubectl does: the pod of that name, or the best of
  * those that a workload, a Service or a selector selects; waits up to spec->wait_ms for one to

@@ -61,14 +61,26 @@ void pg_kube_status_parse(int http, const char *body, size_t n, struct pg_kube_s
 	json_decref(status);
 }
 
-int pg_kube_is_passing(const struct pg_kube_status *st)
-{
-	return st->http == 429 || st->http == 500 || (st->http >= 502 && st->http <= 504);
-}
-
 static bool says(const struct pg_kube_status *st, const char *text)
 {
 	return strstr(st->message, text) != NULL;
+}
+
+/* A webhook that does not answer has had its time already. */
+static bool is_webhook_down(const struct pg_kube_status *st)
+{
+	return says(st, "failed calling webhook");
+}
+
+int pg_kube_is_passing(const struct pg_kube_status *st)
+{
+	return st->http == 429 || (st->http == 500 && !is_webhook_down(st)) ||
+	       (st->http >= 502 && st->http <= 504);
+}
+
+bool pg_kube_is_pod_security(const struct pg_kube_status *st)
+{
+	return st->http == 403 && says(st, "violates PodSecurity \"");
 }
 
 static bool is_hidden_verb(const struct pg_kube_status *st)
@@ -187,7 +199,7 @@ static int refused_user(const struct pg_kube_status *st, const struct pg_kube_ac
 static int refused_403(const struct pg_kube_status *st, const struct pg_kube_act *act,
 		       struct pg_err *err)
 {
-	if (says(st, "violates PodSecurity \""))
+	if (pg_kube_is_pod_security(st))
 		return refused_pod_security(st, act, err);
 	if (is_hidden_verb(st)) { /* 1.35 and later ask for create on upgrades, and hide it */
 		pg_fail(err, -EACCES, "%s: needs the verb create on %s in namespace '%s'.",
@@ -246,7 +258,7 @@ static int refused_busy(const struct pg_kube_status *st, const struct pg_kube_ac
 	int code = st->http == 429 ? -EBUSY : -EREMOTEIO;
 	const char *text = st->message[0] ? st->message : "no reason given";
 	pg_fail(err, code, "%s: the server answers %d: %.400s.", act->what, st->http, text);
-	if (says(st, "failed calling webhook"))
+	if (is_webhook_down(st))
 		return pg_hint(err, PG_CLUSTER,
 			       "an admission webhook of this cluster is down: "
 			       "ask its administrators");

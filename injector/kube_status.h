@@ -1,4 +1,5 @@
 #pragma once
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -42,5 +43,9 @@ int pg_kube_refused(const struct pg_kube_status *st, const struct pg_kube_act *a
 int pg_kube_hint_role(const char *message, const char *ns, const char *verbs, const char *resource,
 		      struct pg_err *err);
 
-/* True when the same request may be answered otherwise a little later: 429, 500, 502, 503, 504. */
+/* True when the namespace's PodSecurity profile refused. */
+bool pg_kube_is_pod_security(const struct pg_kube_status *st);
+
+/* True when the same request may be answered otherwise a little later: 429, 500, 502, 503, 504, but
+ * not because of an admission webhook that is down. */
 int pg_kube_is_passing(const struct pg_kube_status *st);

@@ -34,3 +34,17 @@ bool pg_profile_covers(enum pg_profile has, enum pg_profile needs)
 {
 	return has == needs || (has == PG_PROFILE_REDIRECT && needs == PG_PROFILE_FORWARD);
 }
+
+/* There a rule would take the port from every process of the node. */
+int pg_pod_check_network(const struct pg_pod *pod, enum pg_profile profile, struct pg_err *err)
+{
+	if (!pod->host_network || profile != PG_PROFILE_REDIRECT)
+		return 0;
+	pg_fail(err, -EOPNOTSUPP,
+		"pod '%s' has no network of its own but its node's: podgraft changes no rules "
+		"there.",
+		pod->name);
+	return pg_hint(err, PG_TARGET,
+		       "choose a pod without hostNetwork; ps, and inject --profile forward, work "
+		       "with this one");
+}

@@ -13,6 +13,7 @@
  * and fill *err with message, class and hint. */
 struct pg_platform;
 struct pg_output;
+struct pg_plan;
 
 enum { PG_POD_PORTS = 64 };
 
@@ -95,6 +96,10 @@ struct pg_platform_ops {
 	int (*next)(struct pg_platform *p, struct pg_pod_follow *f, uint64_t deadline_ms,
 		    struct pg_pod_change *out, struct pg_err *err);
 	void (*unfollow)(struct pg_platform *p, struct pg_pod_follow *f); /* NULL is allowed */
+	/* Gathers what a plan for the target says, and changes nothing. A target that we may not
+	 * read is no failure. */
+	int (*plan)(struct pg_platform *p, const struct pg_target_spec *target,
+		    const struct pg_graft_spec *graft, struct pg_plan *out, struct pg_err *err);
 	/* Reuses a running agent of our own record, else grafts one and waits until it listens. */
 	int (*graft)(struct pg_platform *p, const struct pg_pod *pod,
 		     const struct pg_graft_spec *spec, struct pg_graft *out, struct pg_err *err);
@@ -122,6 +127,9 @@ const char *pg_profile_name(enum pg_profile profile);
 
 /* 0, or -EINVAL for a name that is no profile. */
 int pg_profile_parse(const char *name, enum pg_profile *out);
+
+/* Refuses an agent that changes rules in a pod without a network of its own: -EOPNOTSUPP. */
+int pg_pod_check_network(const struct pg_pod *pod, enum pg_profile profile, struct pg_err *err);
 
 /* True when an agent of profile `has` can do all that a job of profile `needs` does. */
 bool pg_profile_covers(enum pg_profile has, enum pg_profile needs);

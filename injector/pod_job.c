@@ -32,38 +32,24 @@ static int check_words(const struct pg_app *app, const char *target, const char 
 		       app->program);
 }
 
-/* There a rule would take the port from every process of the node. */
-static int check_network(const struct pg_pod *pod, enum pg_profile profile, struct pg_err *err)
+void pg_pod_job_say_which(const struct pg_pod_job *job)
 {
-	if (!pod->host_network || profile != PG_PROFILE_REDIRECT)
-		return 0;
-	pg_fail(err, -EOPNOTSUPP,
-		"pod '%s' has no network of its own but its node's: podgraft changes no rules "
-		"there.",
-		pod->name);
-	return pg_hint(err, PG_TARGET,
-		       "choose a pod without hostNetwork; ps, and inject --profile forward, work "
-		       "with this one");
-}
-
-/* Which pod it became, for people: nothing when the person named it. */
-static void say_which(struct pg_app *app, const char *target, const struct pg_pod *pod)
-{
+	struct pg_output *out = &job->app->out;
+	const struct pg_pod *pod = &job->pod;
 	if (pod->container_is_default)
-		pg_output_info(&app->out, "Defaulted container \"%s\" out of: %s", pod->container,
+		pg_output_info(out, "Defaulted container \"%s\" out of: %s", pod->container,
 			       pod->container_list);
 	if (pod->others > 0)
-		pg_output_info(&app->out, "pod '%s' of %s; %zu more matched", pod->name,
-			       target ? target : "the selector", pod->others);
+		pg_output_info(out, "pod '%s' of %s; %zu more matched", pod->name,
+			       job->target.target ? job->target.target : "the selector",
+			       pod->others);
 }
 
-int pg_pod_job_reach(struct pg_app *app, const struct pg_pod_values *values, const char *target,
-		     struct pg_pod_job *out, struct pg_err *err)
+int pg_pod_job_open(struct pg_app *app, const struct pg_pod_values *values, const char *target,
+		    enum pg_profile least, struct pg_pod_job *out, struct pg_err *err)
 {
 	*out = (struct pg_pod_job){ .app = app };
 	int rc = check_words(app, target, values->selector, err);
-	if (rc == 0)
-		rc = load_keys(&out->keys, err);
 	if (rc < 0)
 		return rc;
 	struct pg_kube_options options = { .transport = pg_transports[values->transport] };
@@ -76,21 +62,6 @@ int pg_pod_job_reach(struct pg_app *app, const struct pg_pod_values *values, con
 					       .selector = values->selector,
 					       .container = values->container,
 					       .wait_ms = values->pod_wait_ms };
-	return 0;
-}
-
-int pg_pod_job_begin(struct pg_app *app, const struct pg_pod_values *values, const char *target,
-		     enum pg_profile least, struct pg_pod_job *out, struct pg_err *err)
-{
-	int rc = pg_pod_job_reach(app, values, target, out, err);
-	if (rc < 0)
-		return rc;
-	rc = out->platform->ops->resolve(out->platform, &out->target, &out->pod, err);
-	if (rc < 0) {
-		pg_pod_job_end(out);
-		return rc;
-	}
-	say_which(app, target, &out->pod);
 	out->spec = (struct pg_graft_spec){ .profile = least,
 					    .image = values->image,
 					    .pull_policy = pg_pull_policies[values->pull_policy],
@@ -99,7 +70,34 @@ int pg_pod_job_begin(struct pg_app *app, const struct pg_pod_values *values, con
 					    .keys = &out->keys };
 	if (values->profile > 0)
 		pg_profile_parse(pg_profiles[values->profile], &out->spec.profile);
-	rc = check_network(&out->pod, out->spec.profile, err);
+	return 0;
+}
+
+int pg_pod_job_reach(struct pg_app *app, const struct pg_pod_values *values, const char *target,
+		     struct pg_pod_job *out, struct pg_err *err)
+{
+	int rc = pg_pod_job_open(app, values, target, PG_PROFILE_REDIRECT, out, err);
+	if (rc < 0)
+		return rc;
+	rc = load_keys(&out->keys, err);
+	if (rc < 0)
+		pg_pod_job_end(out);
+	return rc;
+}
+
+int pg_pod_job_begin(struct pg_app *app, const struct pg_pod_values *values, const char *target,
+		     enum pg_profile least, struct pg_pod_job *out, struct pg_err *err)
+{
+	int rc = pg_pod_job_open(app, values, target, least, out, err);
+	if (rc < 0)
+		return rc;
+	rc = load_keys(&out->keys, err);
+	if (rc == 0)
+		rc = out->platform->ops->resolve(out->platform, &out->target, &out->pod, err);
+	if (rc == 0) {
+		pg_pod_job_say_which(out);
+		rc = pg_pod_check_network(&out->pod, out->spec.profile, err);
+	}
 	if (rc < 0)
 		pg_pod_job_end(out);
 	return rc;

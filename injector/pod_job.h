@@ -25,13 +25,20 @@ struct pg_pod_job {
 	struct pg_graft_spec spec;
 };
 
-/* Reaches the cluster: the first half of pg_pod_job_begin(), for a command on many pods; out->pod
- * is unknown. On failure nothing needs to be ended. */
+/* Reads the words and prepares the way to the cluster; makes no request and no key; out->pod is
+ * unknown. On failure of these three nothing needs to be ended. */
+int pg_pod_job_open(struct pg_app *app, const struct pg_pod_values *values, const char *target,
+		    enum pg_profile least, struct pg_pod_job *out, struct pg_err *err);
+
+/* Tells people which pod it became: nothing when they named it. */
+void pg_pod_job_say_which(const struct pg_pod_job *job);
+
+/* The same with the person's key, for a command on many pods. */
 int pg_pod_job_reach(struct pg_app *app, const struct pg_pod_values *values, const char *target,
 		     struct pg_pod_job *out, struct pg_err *err);
 
-/* Reaches the cluster, resolves `target` (NULL with a selector) and says which pod it is. The
- * profile is `least` unless the person chose one. On failure nothing needs to be ended. */
+/* The same, then resolves `target` (NULL with a selector) and says which pod it is. The profile is
+ * `least` unless the person chose one. */
 int pg_pod_job_begin(struct pg_app *app, const struct pg_pod_values *values, const char *target,
 		     enum pg_profile least, struct pg_pod_job *out, struct pg_err *err);
 

@@ -148,6 +148,55 @@ static void names_differ_and_are_legal(void **state)
 	assert_string_not_equal(a, b);
 }
 
+struct kept_case {
+	const char *name;
+	enum pg_profile profile;
+	const char *security; /* as admission left it */
+	int want;
+	const char *says;
+};
+static struct kept_case kept[] = {
+	{ "nothing was changed", PG_PROFILE_INSPECT,
+	  "{'runAsUser':0,'runAsNonRoot':false,'capabilities':{'drop':['ALL'],"
+	  "'add':['SYS_PTRACE','DAC_READ_SEARCH']}}",
+	  0, "" },
+	{ "an agent without capabilities needs nothing", PG_PROFILE_FORWARD,
+	  "{'runAsUser':1000,'runAsNonRoot':true}", 0, "" },
+	{ "one capability was taken", PG_PROFILE_INSPECT,
+	  "{'runAsUser':0,'capabilities':{'add':['SYS_PTRACE']}}", -EACCES,
+	  "takes DAC_READ_SEARCH from the agent" },
+	{ "all were taken", PG_PROFILE_REDIRECT, "{'runAsUser':0,'capabilities':{'drop':['ALL']}}",
+	  -EACCES, "takes NET_ADMIN from the agent" },
+	{ "it must not be root", PG_PROFILE_REDIRECT,
+	  "{'runAsUser':0,'runAsNonRoot':true,'capabilities':{'add':['NET_ADMIN']}}", -EACCES,
+	  "from running as root" },
+	{ "it is somebody else", PG_PROFILE_REDIRECT,
+	  "{'runAsUser':1000,'capabilities':{'add':['NET_ADMIN']}}", -EACCES,
+	  "from running as root" },
+	{ "of other types", PG_PROFILE_REDIRECT, "{'capabilities':{'add':[null,7]}}", -EACCES,
+	  "takes NET_ADMIN" },
+};
+
+static void sees_what_admission_took(void **state)
+{
+	const struct kept_case *c = *state;
+	struct pg_err err = { .code = 0 };
+	char text[512];
+	snprintf(text, sizeof(text),
+		 "{'spec':{'ephemeralContainers':[{'name':'other'},{'name':'podgraft-x7k2p',"
+		 "'securityContext':%s}]}}",
+		 c->security);
+	for (char *s = text; *s; s++)
+		*s = *s == '\'' ? '"' : *s;
+	json_t *pod_json = pg_json_parse(text, strlen(text), NULL);
+	assert_non_null(pod_json);
+	assert_int_equal(pg_kube_patch_kept(pod_json, c->profile, "podgraft-x7k2p", &err), c->want);
+	assert_int_equal(err.whose, c->want ? PG_CLUSTER : 0);
+	if (c->want)
+		assert_non_null(strstr(err.what, c->says));
+	json_decref(pod_json);
+}
+
 int main(void)
 {
 	struct CMUnitTest tests[32] = {
@@ -162,6 +211,9 @@ int main(void)
 	for (size_t i = 0; i < PG_LEN(checks); i++)
 		tests[n++] = (struct CMUnitTest){ checks[i].image, refuses_what_no_kubelet_takes,
 						  NULL, NULL, &checks[i] };
+	for (size_t i = 0; i < PG_LEN(kept); i++)
+		tests[n++] = (struct CMUnitTest){ kept[i].name, sees_what_admission_took, NULL,
+						  NULL, &kept[i] };
 	return pg_auth_init() < 0
 		       ? 1
 		       : _cmocka_run_group_tests("test_kube_patch", tests, n, NULL, NULL);

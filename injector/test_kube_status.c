@@ -160,7 +160,7 @@ static struct text_case texts[] = {
 	  -EREMOTEIO, 1, "error dialing backend", "kubectl get nodes" },
 	{ "a webhook is down", 500,
 	  "{\"message\":\"Internal error occurred: failed calling webhook \\\"x.y\\\": dial tcp\"}",
-	  -EREMOTEIO, 1, "failed calling webhook \"x.y\"", "webhook of this cluster is down" },
+	  -EREMOTEIO, 0, "failed calling webhook \"x.y\"", "webhook of this cluster is down" },
 	{ "a webhook denies", 403,
 	  "{\"message\":\"admission webhook \\\"policy.x\\\" denied the request: no agents\"}",
 	  -EACCES, 0, "denied the request: no agents", "the webhook named here" },
