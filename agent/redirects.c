@@ -2,8 +2,10 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <uv.h>
 
 #include "proto/base/auto.h"
@@ -23,6 +25,8 @@ struct intake {
 	struct pg_rules *rules;
 	uv_poll_t polls[PG_LISTENERS];
 	int fds[PG_LISTENERS];
+	uv_poll_t watch; /* other agents that want our ports */
+	bool watching;
 	int open_handles;
 	bool closing;
 };
@@ -136,12 +140,51 @@ static void listen_again(struct intake *in)
 			uv_poll_start(&in->polls[i], UV_READABLE, on_listener);
 }
 
+/* Takes what is waiting in the listeners' queues. */
+static void empty_queues(struct intake *in)
+{
+	for (int i = 0; i < PG_LISTENERS; i++)
+		if (in->fds[i] >= 0)
+			accept_some(in, in->fds[i], SOMAXCONN);
+}
+
+/* Another has the port now: what the rule took before goes to the laptop, then the redirect ends.
+ */
+static void on_taken(void *ctx, enum pg_direction direction, uint16_t port,
+		     const struct pg_claim *by)
+{
+	struct pg_redirects *all = ctx;
+	struct pg_redirect *rd = find_port(all, direction, port);
+	if (rd == &all->orphans)
+		return;
+	pg_log(all->log, PG_INFO, "redirect of %sport %u: taken over by %s",
+	       pg_direction_word(direction), port, by->holder);
+	empty_queues(all->intake);
+	rd->owner->taken(rd->ctx, rd, by);
+	*rd = all->table[--all->count];
+}
+
+static void on_watch(uv_poll_t *poll, int status, int events)
+{
+	struct intake *in = poll->data;
+	(void)status;
+	(void)events;
+	pg_rules_give_up(in->rules, on_taken, in->all);
+}
+
 static void on_renew(uv_timer_t *timer)
 {
 	struct pg_redirects *all = timer->data;
 	struct pg_err err = { 0 };
-	if (all->count > 0 && pg_rules_renew(all->intake->rules, &err) < 0)
-		pg_log(all->log, PG_ERROR, "cannot renew the lease of the rules: %s", err.what);
+	if (all->count == 0 || pg_rules_renew(all->intake->rules, &err) == 0)
+		return;
+	pg_log(all->log, PG_ERROR, "cannot renew the lease of the rules: %s", err.what);
+	for (size_t i = all->count; i-- > 0;) {
+		const struct pg_redirect *rd = &all->table[i];
+		struct pg_claim by;
+		if (!pg_rules_has(all->intake->rules, rd->direction, rd->port, &by))
+			on_taken(all, rd->direction, rd->port, &by);
+	}
 }
 
 static void on_intake_closed(uv_handle_t *handle)
@@ -161,6 +204,8 @@ static void close_intake(struct pg_redirects *all)
 	uv_timer_stop(&all->pause);
 	in->closing = true;
 	in->open_handles++;
+	if (in->watching)
+		uv_close((uv_handle_t *)&in->watch, on_intake_closed);
 	for (int i = 0; i < PG_LISTENERS; i++)
 		if (in->fds[i] >= 0)
 			uv_close((uv_handle_t *)&in->polls[i], on_intake_closed);
@@ -168,6 +213,18 @@ static void close_intake(struct pg_redirects *all)
 		pg_rules_close(in->rules);
 		free(in);
 	}
+}
+
+static int watch_others(struct intake *in, struct pg_err *err)
+{
+	int rc = uv_poll_init(pg_loop_uv(in->all->loop), &in->watch, pg_rules_watch(in->rules));
+	if (rc < 0)
+		return pg_fail(err, rc, "watch the rules");
+	in->watch.data = in;
+	in->watching = true;
+	in->open_handles++;
+	uv_poll_start(&in->watch, UV_READABLE, on_watch);
+	return 0;
 }
 
 /* Those of the rule set that are not watched yet. */
@@ -202,7 +259,9 @@ static int open_intake(struct pg_redirects *all, struct pg_err *err)
 		return rc;
 	}
 	all->intake = in;
-	rc = watch_listeners(in, err);
+	rc = watch_others(in, err);
+	if (rc == 0)
+		rc = watch_listeners(in, err);
 	if (rc < 0) {
 		close_intake(all);
 		return rc;
@@ -240,14 +299,6 @@ void pg_redirects_park(struct pg_redirects *all, enum pg_direction direction, ui
 		rd->owner->parked(rd->ctx, rd);
 }
 
-/* Takes what is waiting in the listeners' queues. */
-static void empty_queues(struct intake *in)
-{
-	for (int i = 0; i < PG_LISTENERS; i++)
-		if (in->fds[i] >= 0)
-			accept_some(in, in->fds[i], SOMAXCONN);
-}
-
 static void remove_at(struct pg_redirects *all, size_t i)
 {
 	struct pg_err err = { 0 };
@@ -260,6 +311,17 @@ static void remove_at(struct pg_redirects *all, size_t i)
 	all->table[i] = all->table[--all->count];
 }
 
+/* The same user's other podgraft has the port: it is told, as one of another agent would be. */
+static void take_from_session(struct pg_redirects *all, struct pg_redirect *rd, const char *holder)
+{
+	struct pg_claim by = { .since = (uint64_t)time(NULL) };
+	struct pg_err err = { 0 };
+	snprintf(by.holder, sizeof(by.holder), "%s", holder);
+	if (pg_rules_remove(all->intake->rules, rd->direction, rd->port, &err) < 0)
+		pg_log(all->log, PG_ERROR, "%s", err.what);
+	on_taken(all, rd->direction, rd->port, &by);
+}
+
 int pg_redirects_start(struct pg_redirects *all, uint32_t id, const struct pg_rule *rule,
 		       bool no_fallback, const struct pg_redirect_owner *owner, void *ctx,
 		       struct pg_claim *claim_out, struct pg_err *err)
@@ -269,6 +331,8 @@ int pg_redirects_start(struct pg_redirects *all, uint32_t id, const struct pg_ru
 		return set_parked(all, there, false, err);
 	if (there != &all->orphans && there->owner->yield(there->ctx))
 		remove_at(all, (size_t)(there - all->table));
+	else if (there != &all->orphans && rule->take_over && there->ctx != ctx)
+		take_from_session(all, there, rule->holder);
 	if (all->count == REDIRECTS_MAX)
 		return pg_fail(err, -ENOSPC, "this agent has %d redirects already.", REDIRECTS_MAX);
 	int rc = all->intake ? 0 : open_intake(all, err);
@@ -290,7 +354,12 @@ int pg_redirects_start(struct pg_redirects *all, uint32_t id, const struct pg_ru
 	if (rc < 0) /* nobody would take its connections */
 		remove_at(all, all->count - 1);
 	return rc;
-	return 0;
+}
+
+void pg_redirects_take_no_more(struct pg_redirects *all, enum pg_direction direction, uint16_t port)
+{
+	if (all->intake)
+		pg_rules_take_no_more(all->intake->rules, direction, port);
 }
 
 int pg_redirects_stop(struct pg_redirects *all, uint32_t id, void *ctx, struct pg_err *err)

@@ -20,6 +20,9 @@ struct pg_redirect_owner {
 			const struct sockaddr_storage *peer, const struct sockaddr_storage *local);
 	/* The redirect was parked: its clients reach the app until it is started again. */
 	void (*parked)(void *ctx, const struct pg_redirect *rd);
+	/* The redirect is no more: another agent, or another session here, has taken its port over
+	 * for by->holder. Its connections go on. */
+	void (*taken)(void *ctx, const struct pg_redirect *rd, const struct pg_claim *by);
 	/* Another session wants the port of one of its redirects: true when it may have it, because
 	 * the owner's laptop does not live any more. */
 	bool (*yield)(void *ctx);
@@ -48,10 +51,15 @@ void pg_redirects_close(struct pg_redirects *all);
 /* Starts one: `rule` is copied. One that stands already with the same id, direction, port and owner
  * goes on, and is no longer parked: 0. -EBUSY: *claim_out names the holder. -EEXIST: this agent
  * redirects that port for another session that lives, *claim_out names it, too. -EPERM and the
- * like: why rules cannot be made here. */
+ * like: why rules cannot be made here. With rule->take_over neither -EBUSY nor -EEXIST, but -EAGAIN
+ * while another agent is asked for the port (agent/takeover.h does the waiting), and -EALREADY. */
 int pg_redirects_start(struct pg_redirects *all, uint32_t id, const struct pg_rule *rule,
 		       bool no_fallback, const struct pg_redirect_owner *owner, void *ctx,
 		       struct pg_claim *claim_out, struct pg_err *err);
+
+/* Nobody waits for the port any more: another agent is not asked for it any longer. */
+void pg_redirects_take_no_more(struct pg_redirects *all, enum pg_direction direction,
+			       uint16_t port);
 
 /* Parks the redirect of `port`, if there is one that may be parked, and tells its owner. */
 void pg_redirects_park(struct pg_redirects *all, enum pg_direction direction, uint16_t port);

@@ -13,34 +13,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-#include "agent/mech_detect.h"
 #include "agent/mech_listen.h"
-#include "agent/rules_claim.h"
-#include "agent/rules_out.h"
+#include "agent/nft_watch.h"
+#include "agent/rules_impl.h"
 #include "proto/base/mem.h"
 #include "proto/io/sock.h"
-
-struct entry {
-	enum pg_direction direction;
-	uint16_t port;
-	unsigned paths;            /* the sets it is in, enum pg_path */
-	bool parked;               /* it is in none at present */
-	struct pg_out_scope scope; /* of outgoing ones */
-};
-
-struct pg_rules {
-	struct pg_nft *nft;
-	const struct pg_mech *mech;
-	struct pg_pod_nat nat;
-	struct pg_listeners listeners;
-	struct pg_out out;
-	struct pg_claims claims; /* what is claimed in our name */
-	uint32_t lease_ms;
-	char table[PG_TABLE_NAME];
-	struct entry entries[PG_RULES_MAX];
-	size_t count;
-};
 
 const char *pg_path_name(enum pg_path path)
 {
@@ -141,10 +120,16 @@ int pg_rules_open(const struct pg_rules_config *config, struct pg_rules **out, s
 	r->listeners = r->out.listeners = (struct pg_listeners){ .fds = { -1, -1 } };
 	snprintf(r->table, sizeof(r->table), PG_TABLE_PREFIX "%s", config->owner_tag);
 	r->claims.table = r->table;
+	r->watch = -1;
 	int code = pg_nft_open(&r->nft, err);
 	r->claims.nft = r->nft;
 	if (code == 0)
 		code = choose(r, config->force, err);
+	if (code == 0) {
+		code = pg_nft_watch_open(&r->watch, err);
+		if (code < 0)
+			pg_mech_unlisten(&r->listeners);
+	}
 	if (code < 0) {
 		pg_nft_close(r->nft);
 		free(r);
@@ -166,13 +151,16 @@ void pg_rules_close(struct pg_rules *r)
 	if (!r)
 		return;
 	drop_table(r, r->table);
+	while (r->asked_count > 0)
+		pg_rules_take_no_more(r, r->asked[0].direction, r->asked[0].port);
 	for (size_t i = 0; i < r->count; i++) {
 		char name[PG_CLAIM_NAME];
-		pg_claim_name(r->entries[i].direction, r->entries[i].port, name);
+		rules_claim_name(&r->entries[i], name);
 		drop_table(r, name);
 		pg_out_scope_fini(&r->entries[i].scope);
 	}
 	pg_nft_close(r->nft);
+	close(r->watch);
 	pg_mech_unlisten(&r->listeners);
 	pg_out_close(&r->out);
 	free(r);
@@ -196,7 +184,7 @@ void pg_rules_listeners(const struct pg_rules *r, int fds_out[PG_LISTENERS])
 
 /* ---- what the transactions are made of ---- */
 
-static struct entry *find(struct pg_rules *r, enum pg_direction direction, uint16_t port)
+struct rules_entry *rules_find(struct pg_rules *r, enum pg_direction direction, uint16_t port)
 {
 	for (size_t i = 0; i < r->count; i++)
 		if (r->entries[i].direction == direction && r->entries[i].port == port)
@@ -210,13 +198,13 @@ static int not_ours(enum pg_direction direction, uint16_t port, struct pg_err *e
 		       pg_direction_word(direction), port);
 }
 
-static void forget(struct pg_rules *r, struct entry *e)
+void rules_forget(struct pg_rules *r, struct rules_entry *e)
 {
 	pg_out_scope_fini(&e->scope);
 	*e = r->entries[--r->count];
 }
 
-static void put_port(struct pg_rules *r, const struct entry *e)
+void rules_put(struct pg_rules *r, const struct rules_entry *e)
 {
 	for (unsigned path = 1; path < PG_PATH_END; path <<= 1)
 		if (e->paths & path)
@@ -224,7 +212,13 @@ static void put_port(struct pg_rules *r, const struct entry *e)
 					 r->lease_ms);
 }
 
-static void take_port(struct pg_rules *r, const struct entry *e)
+void rules_put_new(struct pg_rules *r, const struct rules_entry *e)
+{
+	pg_out_put(r->nft, r->table, e->port, &e->scope);
+	rules_put(r, e);
+}
+
+static void take_port(struct pg_rules *r, const struct rules_entry *e)
 {
 	for (unsigned path = 1; path < PG_PATH_END; path <<= 1)
 		if (e->paths & path)
@@ -247,23 +241,23 @@ static unsigned paths_of(const struct pg_rules *r, const struct pg_rule *rule)
 /* The redirect's half of a transaction that claims its port. */
 struct claimed {
 	struct pg_rules *r;
-	const struct entry *e;
+	const struct rules_entry *e;
 };
 
 static void put_claimed(void *ctx)
 {
 	const struct claimed *c = ctx;
-	pg_out_put(c->r->nft, c->r->table, c->e->port, &c->e->scope);
-	put_port(c->r, c->e);
+	rules_put_new(c->r, c->e);
 }
 
-static int claim_port(struct pg_rules *r, const struct entry *e, const char *holder,
+static int claim_port(struct pg_rules *r, const struct rules_entry *e, const char *holder,
 		      struct pg_claim *claim_out, struct pg_err *err)
 {
 	struct claimed ctx = { r, e };
 	struct pg_claim_wish wish = { .direction = e->direction,
 				      .port = e->port,
 				      .holder = holder,
+				      .asked = rules_has_asked(r, e->direction, e->port),
 				      .redirect = put_claimed,
 				      .ctx = &ctx };
 	return pg_claim_port(&r->claims, &wish, claim_out, err);
@@ -272,7 +266,7 @@ static int claim_port(struct pg_rules *r, const struct entry *e, const char *hol
 /* ---- rules ---- */
 
 /* The part of the table that outgoing redirects need, and the scope of this one. */
-static int prepare_outgoing(struct pg_rules *r, const struct pg_rule *rule, struct entry *e,
+static int prepare_outgoing(struct pg_rules *r, const struct pg_rule *rule, struct rules_entry *e,
 			    struct pg_err *err)
 {
 	int code = 0;
@@ -294,10 +288,10 @@ static int prepare_outgoing(struct pg_rules *r, const struct pg_rule *rule, stru
 int pg_rules_add(struct pg_rules *r, const struct pg_rule *rule, struct pg_claim *claim_out,
 		 struct pg_err *err)
 {
-	struct entry e = { .direction = rule->direction,
-			   .port = rule->port,
-			   .paths = paths_of(r, rule) };
-	if (find(r, e.direction, e.port)) {
+	struct rules_entry e = { .direction = rule->direction,
+				 .port = rule->port,
+				 .paths = paths_of(r, rule) };
+	if (rules_find(r, e.direction, e.port)) {
 		if (claim_out) /* whatever it can tell */
 			pg_claim_read(&r->claims, e.direction, e.port, claim_out);
 		return pg_fail(err, -EEXIST, "this agent redirects %sport %u already.",
@@ -314,6 +308,10 @@ int pg_rules_add(struct pg_rules *r, const struct pg_rule *rule, struct pg_claim
 	if (code == 0)
 		code = claim_port(r, &e, rule->holder, claim_out, err);
 	if (code == 0)
+		rules_forget_asking(r, e.direction, e.port);
+	else if (code == -EBUSY && rule->take_over)
+		code = rules_take_over(r, &e, rule->holder, claim_out, err);
+	if (code == 0)
 		r->entries[r->count++] = e;
 	else
 		pg_out_scope_fini(&e.scope);
@@ -326,33 +324,33 @@ int pg_rules_remove(struct pg_rules *r, enum pg_direction direction, uint16_t po
 		    struct pg_err *err)
 {
 	char name[PG_CLAIM_NAME];
-	struct entry *e = find(r, direction, port);
+	struct rules_entry *e = rules_find(r, direction, port);
 	if (!e)
 		return not_ours(direction, port, err);
-	pg_claim_name(direction, port, name);
+	rules_claim_name(e, name);
 	pg_nft_begin(r->nft);
-	put_port(r, e);
+	rules_put(r, e);
 	take_port(r, e);
 	pg_out_take(r->nft, r->table, port, &e->scope);
 	pg_nft_del_table(r->nft, name, 0);
 	int code = pg_nft_commit(r->nft, NULL, err);
 	if (code < 0 && code != -ENOENT) /* that: somebody has removed the tables already */
 		return code;
-	forget(r, e);
+	rules_forget(r, e);
 	return 0;
 }
 
 int pg_rules_park(struct pg_rules *r, enum pg_direction direction, uint16_t port, bool parked,
 		  struct pg_err *err)
 {
-	struct entry *e = find(r, direction, port);
+	struct rules_entry *e = rules_find(r, direction, port);
 	if (!e)
 		return not_ours(direction, port, err);
 	pg_nft_begin(r->nft);
-	put_port(r, e); /* as for a removal: it may have run out */
+	rules_put(r, e); /* as for a removal: it may have run out */
 	take_port(r, e);
 	if (!parked)
-		put_port(r, e);
+		rules_put(r, e);
 	int code = pg_nft_commit(r->nft, NULL, err);
 	if (code == 0)
 		e->parked = parked;
@@ -381,19 +379,21 @@ static int rearm_all(struct pg_rules *r, struct pg_err *err)
 {
 	int result = 0;
 	for (size_t i = r->count; i-- > 0;) {
-		struct entry e = r->entries[i];
+		struct rules_entry e = r->entries[i];
+		struct pg_claim by;
 		int code = 0;
-		if (e.parked)
-			continue;
+		if (e.parked ||
+		    (!e.asked && pg_claim_is_asked(&r->claims, e.direction, e.port, &by)))
+			continue; /* who asks has it: pg_rules_give_up() */
 		if (!r->claims.owned && pg_claim_is_live(&r->claims, e.direction, e.port)) {
 			code = pg_fail(err, -EBUSY, "%sport %u was taken by another agent.",
 				       pg_direction_word(e.direction), e.port);
-			forget(r, &r->entries[i]);
+			rules_forget(r, &r->entries[i]);
 		} else {
 			pg_nft_begin(r->nft);
-			put_port(r, &e);
+			rules_put(r, &e);
 			take_port(r, &e);
-			put_port(r, &e);
+			rules_put(r, &e);
 			code = pg_nft_commit(r->nft, NULL, err);
 		}
 		if (code < 0)

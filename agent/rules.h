@@ -18,6 +18,10 @@ enum { PG_LEASE_MS = 10000, PG_LEASE_RENEW_MS = 3000 };
 
 enum { PG_RULES_MAX = 256 };
 
+/* A port that is taken over from another agent: how often to look whether it is free, and for how
+ * long. An agent that lives gives it up at once; one that hangs loses it with its lease. */
+enum { PG_TAKE_OVER_LOOK_MS = 20, PG_TAKE_OVER_MS = PG_LEASE_MS + 2000 };
+
 enum pg_mechanism { PG_MECH_AUTO, PG_MECH_TPROXY, PG_MECH_NAT };
 
 struct pg_rules_config {
@@ -60,6 +64,7 @@ struct pg_rule {
 	enum pg_direction direction;
 	uint16_t port;
 	const char *holder; /* for the claim's user data, "ann@laptop" (64 bytes at most) */
+	bool take_over;     /* from whoever has the port */
 
 	/* Incoming. */
 	bool no_local; /* leave connections from inside the pod alone */
@@ -82,9 +87,29 @@ struct pg_claim {
  * on. -EBUSY: claimed by another agent, *claim_out says by whom. -EEXIST: by ourselves;
  * *claim_out says for whom.
  * -EADDRINUSE: it is the port of our own listeners. -ENOSPC: PG_RULES_MAX are there. -EINVAL: the
- * user is the mesh's proxy. -EOPNOTSUPP, -ENOENT: the kernel cannot, with a hint. */
+ * user is the mesh's proxy. -EOPNOTSUPP, -ENOENT: the kernel cannot, with a hint. With
+ * rule->take_over: -EAGAIN, the agent that has it (*claim_out) was asked to give it up: try again
+ * until pg_rules_take_no_more(). -EALREADY: so was it by another one. */
 int pg_rules_add(struct pg_rules *r, const struct pg_rule *rule, struct pg_claim *claim_out,
 		 struct pg_err *err);
+
+/* The port will not be taken over: nobody is asked for it any more. */
+void pg_rules_take_no_more(struct pg_rules *r, enum pg_direction direction, uint16_t port);
+
+/* Readable when another agent may have asked for one of our ports. Borrowed. */
+int pg_rules_watch(const struct pg_rules *r);
+
+/* Gives up every port of ours that another agent asks for, and tells of each, for whom: its rule
+ * and its claim are gone by then. */
+void pg_rules_give_up(struct pg_rules *r,
+		      void (*taken)(void *ctx, enum pg_direction direction, uint16_t port,
+				    const struct pg_claim *by),
+		      void *ctx);
+
+/* Whether the port is redirected by us, parked or not; what claim there is on it: *claim_out (may
+ * be NULL), empty when there is none. */
+bool pg_rules_has(struct pg_rules *r, enum pg_direction direction, uint16_t port,
+		  struct pg_claim *claim_out);
 
 /* Gives the port back: new connections reach the app, redirected ones go on. -ENOENT: not ours. */
 int pg_rules_remove(struct pg_rules *r, enum pg_direction direction, uint16_t port,
@@ -96,9 +121,10 @@ int pg_rules_park(struct pg_rules *r, enum pg_direction direction, uint16_t port
 		  struct pg_err *err);
 
 /* Renews the lease of every rule; to be called each PG_LEASE_RENEW_MS. A rule whose lease ran out
- * meanwhile takes its port again. -EBUSY: that failed for the rule that *err names (without the
- * owner flag another agent may have claimed its port); it is forgotten, the others are renewed.
- * -ENOENT: somebody removed our table; nothing is redirected any more. */
+ * meanwhile takes its port again, unless another agent asks for it. -EBUSY: that failed for the
+ * rule that *err names (without the owner flag another agent may have claimed its port); it is
+ * forgotten, the others are renewed. -ENOENT: somebody removed our table; nothing is redirected any
+ * more. */
 int pg_rules_renew(struct pg_rules *r, struct pg_err *err);
 
 /* Where the accepted socket `fd` was going before our rule, and which way. -ENOENT: it was not

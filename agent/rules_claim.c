@@ -10,16 +10,33 @@
 #include "proto/base/err.h"
 #include "proto/base/num.h"
 
-enum { TABLES_SEEN_MAX = 32, TRIES = 4 };
+enum {
+	TABLES_SEEN_MAX = 32,
+	TRIES = 4,
+	/* Without owned tables a question outlives its agent: so long it counts. */
+	QUESTION_S = PG_TAKE_OVER_MS / 1000 + 5,
+};
+#define ASK_PREFIX PG_TABLE_PREFIX "takeover-"
+
 #define SINCE " since "
 /* ---- the text ---- */
 
 static const char time_format[] = "%Y-%m-%dT%H:%M:%SZ";
 
+/* What tells the tables of one direction from those of the other. */
+static const char *infix(enum pg_direction direction)
+{
+	return direction == PG_OUTGOING ? "out-tcp-" : "tcp-";
+}
+
 void pg_claim_name(enum pg_direction direction, uint16_t port, char out[PG_CLAIM_NAME])
 {
-	snprintf(out, PG_CLAIM_NAME, PG_TABLE_PREFIX "%stcp-%u",
-		 direction == PG_OUTGOING ? "out-" : "", port);
+	snprintf(out, PG_CLAIM_NAME, PG_TABLE_PREFIX "%s%u", infix(direction), port);
+}
+
+void pg_claim_ask_name(enum pg_direction direction, uint16_t port, char out[PG_CLAIM_NAME])
+{
+	snprintf(out, PG_CLAIM_NAME, ASK_PREFIX "%s%u", infix(direction), port);
 }
 
 void pg_claim_format(const struct pg_claim *claim, char out[PG_CLAIM_TEXT])
@@ -99,20 +116,34 @@ int pg_claim_read(const struct pg_claims *c, enum pg_direction direction, uint16
 	return code < 0 ? -ENOENT : 0;
 }
 
+/* The text of a claim from now on. */
+static void text_of(const char *holder, char out[PG_CLAIM_TEXT])
+{
+	struct pg_claim claim = { .since = (uint64_t)time(NULL) };
+	snprintf(claim.holder, sizeof(claim.holder), "%s", holder);
+	pg_claim_format(&claim, out);
+}
+
+/* Adds a table of our own to the transaction; with `stale` another of its name goes first. */
+static void put_table(const struct pg_claims *c, const char *name, const char *text, uint64_t stale)
+{
+	if (stale)
+		pg_nft_del_table(c->nft, name, stale);
+	pg_nft_add_table(c->nft, name, PG_NFT_EXCLUSIVE | (c->owned ? PG_NFT_OWNED : 0u), text);
+}
+
 /* One attempt. `stale` is the handle of a claim table that goes first, or 0. */
 static int claim_once(const struct pg_claims *c, const struct pg_claim_wish *wish, uint64_t stale,
 		      unsigned *refused, struct pg_err *err)
 {
-	char name[PG_CLAIM_NAME], text[PG_CLAIM_TEXT];
-	struct pg_claim claim = { .since = (uint64_t)time(NULL) };
-	snprintf(claim.holder, sizeof(claim.holder), "%s", wish->holder);
+	char name[PG_CLAIM_NAME], asked[PG_CLAIM_NAME], text[PG_CLAIM_TEXT];
 	pg_claim_name(wish->direction, wish->port, name);
-	pg_claim_format(&claim, text);
-
+	pg_claim_ask_name(wish->direction, wish->port, asked);
+	text_of(wish->holder, text);
 	pg_nft_begin(c->nft);
-	if (stale)
-		pg_nft_del_table(c->nft, name, stale);
-	pg_nft_add_table(c->nft, name, PG_NFT_EXCLUSIVE | (c->owned ? PG_NFT_OWNED : 0u), text);
+	put_table(c, name, text, stale);
+	if (wish->asked)
+		pg_nft_del_table(c->nft, asked, 0);
 	wish->redirect(wish->ctx);
 	return pg_nft_commit(c->nft, refused, err);
 }
@@ -161,4 +192,103 @@ int pg_claim_port(const struct pg_claims *c, const struct pg_claim_wish *wish,
 		if (code < 0)
 			return code;
 	}
+}
+
+/* ---- take-over ---- */
+
+/* The question on the port, if it counts: 0, or -ENOENT. */
+static int read_question(const struct pg_claims *c, enum pg_direction direction, uint16_t port,
+			 struct pg_nft_seen_table *seen, struct pg_claim *by)
+{
+	char name[PG_CLAIM_NAME];
+	pg_claim_ask_name(direction, port, name);
+	if (pg_nft_read_table(c->nft, name, seen, NULL) < 0)
+		return -ENOENT;
+	pg_claim_parse(seen->comment, by);
+	uint64_t now = (uint64_t)time(NULL);
+	bool is_old = by->since > now || now - by->since > QUESTION_S;
+	return seen->owned || !is_old ? 0 : -ENOENT;
+}
+
+bool pg_claim_is_asked(const struct pg_claims *c, enum pg_direction direction, uint16_t port,
+		       struct pg_claim *by_out)
+{
+	struct pg_nft_seen_table seen;
+	return read_question(c, direction, port, &seen, by_out) == 0;
+}
+
+int pg_claim_ask(const struct pg_claims *c, enum pg_direction direction, uint16_t port,
+		 const char *holder, struct pg_claim *by_out, struct pg_err *err)
+{
+	char name[PG_CLAIM_NAME], text[PG_CLAIM_TEXT];
+	struct pg_nft_seen_table seen = { .handle = 0 };
+	struct pg_claim by = { .holder = "" };
+	pg_claim_ask_name(direction, port, name);
+	text_of(holder, text);
+	if (read_question(c, direction, port, &seen, &by) <
+	    0) { /* seen.handle: of one that does not count */
+		unsigned refused = PG_NFT_ALL;
+		pg_nft_begin(c->nft);
+		put_table(c, name, text, seen.handle);
+		int code = pg_nft_commit(c->nft, &refused, err);
+		if (code == 0 || refused == PG_NFT_ALL)
+			return code; /* asked, or nothing can be changed at all */
+		read_question(c, direction, port, &seen, &by);
+	}
+	if (by_out)
+		*by_out = by;
+	pg_fail(err, -EALREADY, "%sport %u is being taken over%s%s at this moment.",
+		pg_direction_word(direction), port, by.holder[0] ? " by " : "", by.holder);
+	return pg_hint(err, PG_TARGET, "ask them; podgraft status shows who has it");
+}
+
+void pg_claim_unask(const struct pg_claims *c, enum pg_direction direction, uint16_t port)
+{
+	char name[PG_CLAIM_NAME];
+	pg_claim_ask_name(direction, port, name);
+	pg_nft_begin(c->nft);
+	pg_nft_del_table(c->nft, name, 0);
+	pg_nft_commit(c->nft, NULL, NULL); /* one that is gone already needs no removal */
+}
+
+struct asked_visit {
+	void (*seen)(void *ctx, enum pg_direction direction, uint16_t port);
+	void *ctx;
+};
+
+static void on_table(void *ctx, const char *name)
+{
+	const struct asked_visit *v = ctx;
+	for (int d = PG_INCOMING; d <= PG_OUTGOING; d++) {
+		char head[PG_CLAIM_NAME];
+		uint64_t port;
+		int n = snprintf(head, sizeof(head), ASK_PREFIX "%s", infix((enum pg_direction)d));
+		if (strncmp(name, head, (size_t)n) == 0 &&
+		    pg_parse_u64(name + n, 1, UINT16_MAX, &port) == 0)
+			v->seen(v->ctx, (enum pg_direction)d, (uint16_t)port);
+	}
+}
+
+void pg_claim_each_asked(const struct pg_claims *c,
+			 void (*seen)(void *ctx, enum pg_direction direction, uint16_t port),
+			 void *ctx)
+{
+	struct asked_visit v = { seen, ctx };
+	pg_nft_each_table(c->nft, on_table, &v, NULL);
+}
+
+int pg_claim_settle(const struct pg_claims *c, enum pg_direction direction, uint16_t port)
+{
+	char name[PG_CLAIM_NAME], asked[PG_CLAIM_NAME], text[PG_CLAIM_TEXT];
+	struct pg_nft_seen_table seen;
+	struct pg_claim by;
+	if (read_question(c, direction, port, &seen, &by) < 0)
+		return -ENOENT;
+	pg_claim_name(direction, port, name);
+	pg_claim_ask_name(direction, port, asked);
+	pg_claim_format(&by, text);
+	pg_nft_begin(c->nft);
+	put_table(c, name, text, 0);
+	pg_nft_del_table(c->nft, asked, 0);
+	return pg_nft_commit(c->nft, NULL, NULL);
 }

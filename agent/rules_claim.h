@@ -26,6 +26,7 @@ struct pg_claim_wish {
 	enum pg_direction direction;
 	uint16_t port;
 	const char *holder; /* "ann@laptop" */
+	bool asked;         /* pg_claim_ask() has succeeded: its table goes with the claim */
 	/* Adds the redirect to the transaction that claims its port; called once for each try. */
 	void (*redirect)(void *ctx);
 	void *ctx;
@@ -44,13 +45,40 @@ int pg_claim_read(const struct pg_claims *c, enum pg_direction direction, uint16
  * also when that cannot be found out. */
 bool pg_claim_is_live(const struct pg_claims *c, enum pg_direction direction, uint16_t port);
 
+/* A take-over. Who wants a port that another agent has asks for it by a second table,
+ * `podgraft-takeover-tcp-PORT` (or -out-tcp-), of the same kind and text. The holder notices
+ * (nft_watch.h), gives rule and claim up, and the port is free for the next pg_claim_port(). A
+ * holder that hangs gives nothing up, and nobody can remove its claim; but its leases run out, and
+ * then the question stands for the claim: who asked may redirect the port, and the holder, should
+ * it wake up, must not. */
+
+/* Asks for the port. -EALREADY: another agent does, *by_out (may be NULL) says for whom. */
+int pg_claim_ask(const struct pg_claims *c, enum pg_direction direction, uint16_t port,
+		 const char *holder, struct pg_claim *by_out, struct pg_err *err);
+
+/* Takes the question back. */
+void pg_claim_unask(const struct pg_claims *c, enum pg_direction direction, uint16_t port);
+
+/* True when somebody asks for the port; *by_out says for whom. One's own question is one, too. */
+bool pg_claim_is_asked(const struct pg_claims *c, enum pg_direction direction, uint16_t port,
+		       struct pg_claim *by_out);
+
+/* Calls `seen` for every port that somebody asks for, also for some that nobody does any more. */
+void pg_claim_each_asked(const struct pg_claims *c,
+			 void (*seen)(void *ctx, enum pg_direction direction, uint16_t port),
+			 void *ctx);
+
+/* Makes a claim of our question where the holder's has gone meanwhile: 0, or as before. */
+int pg_claim_settle(const struct pg_claims *c, enum pg_direction direction, uint16_t port);
+
 /* What a claim says: the comment of its table, for `nft list` to show and for other agents to read:
  * "ann@laptop since 2026-11-22T16:20:13Z". */
 
-enum { PG_CLAIM_NAME = 24, PG_CLAIM_TEXT = 128 }; /* bytes with the NUL; nft's limit of comments */
+enum { PG_CLAIM_NAME = 40, PG_CLAIM_TEXT = 128 }; /* bytes with the NUL; nft's limit of comments */
 
-/* The claim table's name. */
+/* The name of the claim's table, and of the question's. */
 void pg_claim_name(enum pg_direction direction, uint16_t port, char out[PG_CLAIM_NAME]);
+void pg_claim_ask_name(enum pg_direction direction, uint16_t port, char out[PG_CLAIM_NAME]);
 
 /* The text of `claim`, whose `since` is a time up to the year 9999. */
 void pg_claim_format(const struct pg_claim *claim, char out[PG_CLAIM_TEXT]);

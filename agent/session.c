@@ -6,6 +6,7 @@
 #include <uv.h>
 
 #include "agent/ports.h"
+#include "agent/takeover.h"
 #include "proto/base/mem.h"
 #include "proto/io/lane_sock.h"
 #include "proto/io/link.h"
@@ -21,6 +22,9 @@ struct lane {
 struct pg_session {
 	struct pg_session_config config;
 	struct lane lanes[PG_SESSION_LANES];
+	struct pg_takeover *takeover; /* one at a time; NULL: none is under way */
+	struct lane *asker;           /* who waits for it, and its question */
+	uint32_t asked;
 	uv_idle_t reaper; /* frees what ended, outside of its own callbacks */
 	bool reaping, over;
 };
@@ -33,6 +37,14 @@ static void answer_status(struct lane *lane, uint32_t request, Podgraft__V1__Red
 	msg.redirect_status = status;
 	if (pg_link_send(lane->link, &msg) < 0)
 		pg_log(lane->session->config.log, PG_ERROR, "no memory to answer a laptop");
+}
+
+/* Tells the laptop unasked, by every lane that is there. */
+static void announce(struct pg_session *s, Podgraft__V1__RedirectStatus *status)
+{
+	for (int i = 0; i < PG_SESSION_LANES; i++)
+		if (s->lanes[i].link)
+			answer_status(&s->lanes[i], 0, status);
 }
 
 static void on_reap(uv_idle_t *idle);
@@ -66,17 +78,23 @@ static void on_arrived(void *ctx, const struct pg_redirect *rd, int fd,
 	pg_connections_serve(s->config.connections, best, rd, fd, peer, local);
 }
 
-/* Tells the laptop by every lane that is there: it watches its port and starts the redirect again.
- */
+/* The laptop watches its port, and starts the redirect again. */
 static void on_parked(void *ctx, const struct pg_redirect *rd)
 {
-	struct pg_session *s = ctx;
 	Podgraft__V1__RedirectStatus status = PODGRAFT__V1__REDIRECT_STATUS__INIT;
 	status.redirect = rd->id;
 	status.state = PODGRAFT__V1__REDIRECT_STATE__REDIRECT_STATE_PARKED;
-	for (int i = 0; i < PG_SESSION_LANES; i++)
-		if (s->lanes[i].link)
-			answer_status(&s->lanes[i], 0, &status);
+	announce(ctx, &status);
+}
+
+static void on_taken(void *ctx, const struct pg_redirect *rd, const struct pg_claim *by)
+{
+	Podgraft__V1__RedirectStatus status = PODGRAFT__V1__REDIRECT_STATUS__INIT;
+	status.redirect = rd->id;
+	status.state = PODGRAFT__V1__REDIRECT_STATE__REDIRECT_STATE_TAKEN;
+	status.holder = (char *)by->holder;
+	status.since = by->since;
+	announce(ctx, &status);
 }
 
 /* A laptop that does not say anything gives way to one that does, mostly itself. Should it come
@@ -92,45 +110,93 @@ static bool on_yield(void *ctx)
 	return true;
 }
 
-static const struct pg_redirect_owner redirect_owner = { .arrived = on_arrived,
-							 .parked = on_parked,
-							 .yield = on_yield };
+static const struct pg_redirect_owner redirect_owner = {
+	.arrived = on_arrived, .parked = on_parked, .taken = on_taken, .yield = on_yield
+};
+
+/* The answer to a start: armed, or why not. */
+static void answer_start(struct lane *lane, uint32_t request, const struct pg_takeover_wish *wish,
+			 int code, const struct pg_claim *claim, const struct pg_err *err)
+{
+	Podgraft__V1__RedirectStatus status = PODGRAFT__V1__REDIRECT_STATUS__INIT;
+	status.redirect = wish->id;
+	if (code == 0) {
+		status.state = PODGRAFT__V1__REDIRECT_STATE__REDIRECT_STATE_ARMED;
+		status.text = (char *)pg_redirects_mechanism(wish->redirects, wish->rule.direction);
+	} else {
+		status.state = PODGRAFT__V1__REDIRECT_STATE__REDIRECT_STATE_FAILED;
+		status.code = -code;
+		status.text = (char *)err->what;
+		status.hint = (char *)err->hint;
+		status.holder = (char *)claim->holder;
+		status.since = claim->since;
+	}
+	answer_status(lane, request, &status);
+}
+
+static void on_takeover_done(void *ctx, const struct pg_takeover_wish *wish, int code,
+			     const struct pg_claim *claim, const struct pg_err *err)
+{
+	struct pg_session *s = ctx;
+	s->takeover = NULL;
+	if (s->asker->link) /* else the laptop asks again when it is back */
+		answer_start(s->asker, s->asked, wish, code, claim, err);
+}
+
+/* Another agent has the port and was asked for it: the answer waits for what comes of that. */
+static int await_takeover(struct lane *lane, uint32_t request, const struct pg_takeover_wish *wish,
+			  struct pg_err *err)
+{
+	struct pg_session *s = lane->session;
+	s->takeover = pg_takeover_new(wish);
+	if (!s->takeover) {
+		pg_redirects_take_no_more(wish->redirects, wish->rule.direction, wish->rule.port);
+		return pg_fail(err, -ENOMEM, "take a port over");
+	}
+	s->asker = lane;
+	s->asked = request;
+	return -EAGAIN;
+}
+
+/* `to` has room for PG_NETWORKS_MAX and is borrowed by the result, as `start` is. */
+static struct pg_rule rule_of(const Podgraft__V1__RedirectStart *start, struct pg_network *to)
+{
+	for (size_t i = 0; i < start->n_to; i++)
+		pg_network_set(&to[i], start->to[i]->address.data, start->to[i]->address.len,
+			       start->to[i]->prefix);
+	return (struct pg_rule){ .direction = start->outgoing ? PG_OUTGOING : PG_INCOMING,
+				 .port = (uint16_t)start->port,
+				 .holder = start->owner,
+				 .no_local = start->no_local,
+				 .wire = start->wire,
+				 .to = to,
+				 .to_count = start->n_to,
+				 .only_uid = start->only_uid,
+				 .uid = start->uid };
+}
 
 static void start_redirect(struct lane *lane, uint32_t request,
 			   const Podgraft__V1__RedirectStart *start)
 {
 	struct pg_session *s = lane->session;
 	struct pg_network to[PG_NETWORKS_MAX];
-	struct pg_rule rule = { .direction = start->outgoing ? PG_OUTGOING : PG_INCOMING,
-				.port = (uint16_t)start->port,
-				.holder = start->owner,
-				.no_local = start->no_local,
-				.wire = start->wire,
-				.to = to,
-				.to_count = start->n_to,
-				.only_uid = start->only_uid,
-				.uid = start->uid };
+	struct pg_takeover_wish wish = { .loop = s->config.loop,
+					 .redirects = s->config.redirects,
+					 .id = start->redirect,
+					 .rule = rule_of(start, to),
+					 .no_fallback = start->no_fallback,
+					 .owner = &redirect_owner,
+					 .ctx = s,
+					 .done = on_takeover_done };
 	struct pg_claim claim = { .holder = "" };
 	struct pg_err err = { 0 };
-	Podgraft__V1__RedirectStatus status = PODGRAFT__V1__REDIRECT_STATUS__INIT;
-	status.redirect = start->redirect;
-	for (size_t i = 0; i < start->n_to; i++)
-		pg_network_set(&to[i], start->to[i]->address.data, start->to[i]->address.len,
-			       start->to[i]->prefix);
-	int rc = pg_redirects_start(s->config.redirects, start->redirect, &rule, start->no_fallback,
-				    &redirect_owner, s, &claim, &err);
-	if (rc == 0) {
-		status.state = PODGRAFT__V1__REDIRECT_STATE__REDIRECT_STATE_ARMED;
-		status.text = (char *)pg_redirects_mechanism(s->config.redirects, rule.direction);
-	} else {
-		status.state = PODGRAFT__V1__REDIRECT_STATE__REDIRECT_STATE_FAILED;
-		status.code = -rc;
-		status.text = err.what;
-		status.hint = err.hint;
-		status.holder = claim.holder;
-		status.since = claim.since;
-	}
-	answer_status(lane, request, &status);
+	wish.rule.take_over = start->take_over && !s->takeover;
+	int code = pg_redirects_start(wish.redirects, wish.id, &wish.rule, wish.no_fallback,
+				      wish.owner, wish.ctx, &claim, &err);
+	if (code == -EAGAIN)
+		code = await_takeover(lane, request, &wish, &err);
+	if (code != -EAGAIN)
+		answer_start(lane, request, &wish, code, &claim, &err);
 }
 
 static void stop_redirect(struct lane *lane, uint32_t request, uint32_t id)
@@ -266,6 +332,7 @@ static void on_closed(uv_handle_t *handle)
 
 void pg_session_free(struct pg_session *s)
 {
+	pg_takeover_cancel(s->takeover);
 	pg_redirects_stop_all(s->config.redirects, s);
 	for (int i = 0; i < PG_SESSION_LANES; i++)
 		pg_link_free(s->lanes[i].link);
