@@ -79,7 +79,8 @@ static int explain(const struct pg_nft *n, int code, unsigned refused, struct pg
 	if (code == -EOPNOTSUPP) {
 		pg_fail(err, code, "change the pod's nf_tables rules");
 		return pg_hint(err, PG_TARGET,
-			       "the node's kernel or the pod's sandbox has no nf_tables");
+			       "the node's kernel or the pod's sandbox has no nf_tables: choose a "
+			       "pod on another node, or without its runtime class");
 	}
 	return pg_fail(err, code, "change the pod's nf_tables rules");
 }

@@ -69,7 +69,9 @@ static int explain(int code, const char *what, struct pg_err *err)
 		pg_hint(err, PG_TARGET,
 			"the agent lacks NET_ADMIN: graft it with the profile 'redirect'");
 	if (no_subsystem)
-		pg_hint(err, PG_TARGET, "the node's kernel or the pod's sandbox has no nf_tables");
+		pg_hint(err, PG_TARGET,
+			"the node's kernel or the pod's sandbox has no nf_tables: choose a "
+			"pod on another node, or without its runtime class");
 	return code;
 }
 

@@ -37,8 +37,8 @@ int pg_nft_open(struct pg_nft **out, struct pg_err *err)
 		int code = -errno;
 		pg_fail(err, code, "open a netfilter socket");
 		return pg_hint(err, PG_TARGET,
-			       "redirects need nf_tables, which the node's kernel or the pod's "
-			       "sandbox lacks");
+			       "the node's kernel or the pod's sandbox has no nf_tables: choose a "
+			       "pod on another node, or without its runtime class");
 	}
 	ask_for_short_errors(fd);
 	struct pg_nft *n = pg_calloc(1, sizeof(*n));

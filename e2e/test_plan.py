@@ -210,12 +210,10 @@ def test_a_webhook_that_denies(podgraft, cluster, lab_only, web, tmp_path):
     _, pod = web
     with Webhook(cluster, tmp_path, deny("no grafts on Fridays")) as hook:
         hook.watches(pod.name)
-        until(lambda: run(podgraft, "plan", pod.name).code != 0, what="the webhook's effect")
         plan = Plan(podgraft, pod.name)
         assert plan.code == 3 and set(plan.works().values()) == {"no"} and plan.manifest == ""
         assert "no grafts on Fridays" in plan.error["message"] and "grafts.example.com" in plan.error["message"]
         assert plan.error["hint"] == "a policy of this cluster denied it: ask those who run the webhook named here"
-        assert "ephemeralContainers" not in cluster.get("pod", pod.name)["spec"] or hook.asked
 
 
 def test_a_webhook_that_does_not_answer(podgraft, cluster, lab_only, web, tmp_path):
@@ -223,8 +221,6 @@ def test_a_webhook_that_does_not_answer(podgraft, cluster, lab_only, web, tmp_pa
     _, pod = web
     with Webhook(cluster, tmp_path, timeout_s=2) as hook:
         hook.watches(pod.name)
-        until(lambda: run(podgraft, "plan", pod.name).code != 0, what="the webhook's effect")
-        hook.asked = 0
         done = run(podgraft, "plan", pod.name)
         assert done.code == 3 and hook.asked == 1, done
         assert "waiting for the API server: graft an agent of profile 'redirect'" in done.words

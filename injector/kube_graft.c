@@ -73,7 +73,18 @@ static int explain_invalid(struct graft *g, const struct pg_kube_status *st, str
 	}
 	if (strstr(st->cause, ".targetContainerName:"))
 		return pg_hint(err, PG_TARGET, "name another container with -c");
-	return err->code;
+	if (strstr(st->message, "existing ephemeral containers")) {
+		pg_fail(err, -EACCES,
+			"something in this cluster changes agents that pod '%s' has already, which "
+			"Kubernetes does not allow.",
+			pod);
+		return pg_hint(err, PG_CLUSTER,
+			       "ask those who run its mutating webhooks and policies to leave "
+			       "existing ephemeral containers alone");
+	}
+	return pg_hint(err, PG_CLUSTER,
+		       "does something change the agent on its way? ask those who run the "
+		       "cluster's mutating webhooks and policies");
 }
 
 static int send_patch(struct graft *g, struct pg_kube_status *st, struct pg_err *err)

@@ -47,9 +47,11 @@ struct search {
 	json_t *service;        /* owned; with svc/NAME */
 	json_t *best;           /* owned; the choice so far */
 	struct pg_kube_rank rank;
-	const char *only; /* the name of the one to choose, or NULL */
-	size_t live;      /* pods that could have been chosen */
-	char rv[64];      /* of the list: a watch goes on from there */
+	const char *only;  /* the name of the one to choose, or NULL */
+	size_t live;       /* pods that could have been chosen */
+	char rv[64];       /* of the list: a watch goes on from there */
+	char refused[400]; /* why the workload's controller may make no pod, in the server's words
+			    */
 	uint64_t deadline_ms;
 };
 
@@ -83,6 +85,9 @@ static int find_selector(struct search *s, const struct pg_target *t, struct pg_
 					   : pg_kube_selector_object(selector, &s->selector);
 	if (t->kind == PG_KIND_SERVICE)
 		s->service = json_incref(object);
+	const json_t *failure = pg_json_find(object, "status.conditions", "type", "ReplicaFailure");
+	snprintf(s->refused, sizeof(s->refused), "%s", pg_json_str(failure, "message"));
+	pg_sanitize(s->refused);
 	json_decref(object);
 	if (rc == -ENOENT) {
 		pg_fail(err, rc, "%s has no selector, so it names no pods.", s->shown);
@@ -141,6 +146,18 @@ static int none_appeared(struct search *s, struct pg_err *err)
 		       "is it scaled to 0, or in another namespace (-n)? "
 		       "kubectl -n %s get pods",
 		       s->ns);
+}
+
+/* Quota, limits and admission refuse pods to the controller, not to us: waiting helps nobody. */
+static int none_allowed(struct search *s, struct pg_err *err)
+{
+	pg_fail(err, -EACCES, "%s has no pod that runs, and the cluster allows it none: %.330s.",
+		s->shown, s->refused);
+	if (strstr(s->refused, "exceeded quota"))
+		return pg_hint(err, PG_CLUSTER,
+			       "free some of the quota: kubectl -n %s describe resourcequota",
+			       s->ns);
+	return pg_hint(err, PG_CLUSTER, "see its events: kubectl -n %s get events", s->ns);
 }
 
 /* Waits until a pod of the selector can be used, from the list's version on. */
@@ -246,7 +263,9 @@ static int by_selector(struct search *s, struct pg_err *err)
 	int rc = list_pods(s, err);
 	if (rc < 0)
 		return rc;
-	return worth_waiting(s) ? await_pod(s, err) : 0;
+	if (!worth_waiting(s))
+		return 0;
+	return s->refused[0] ? none_allowed(s, err) : await_pod(s, err);
 }
 
 /* What the person's words select: a pod by its name in *t, or s->selector with *t of another kind.

@@ -8,6 +8,8 @@ import ssl
 import subprocess
 import threading
 
+from .waiting import until
+
 MARK = "e2e-webhook"  # the label of the pods that it is asked about
 _serial = itertools.count(1)
 
@@ -24,7 +26,7 @@ def certificate(folder):
 class Webhook:
     """Asks `judge` about each graft into a pod that is marked with this webhook's name.
 
-    `judge` gets the ephemeral container that is added and returns members of the AdmissionResponse. Without a judge it takes
+    `judge` gets the ephemeral container that is added, and its JSON pointer, and returns members of the AdmissionResponse. Without a judge it takes
     connections and never answers.
     """
 
@@ -33,6 +35,7 @@ class Webhook:
         self.name = f"hook-{next(_serial)}-{cluster.namespace}"
         self.kind = "MutatingWebhookConfiguration" if mutating else "ValidatingWebhookConfiguration"
         self.asked = 0
+        self.meddles = False  # judges a container that was there before, not the new one
         self._ended = threading.Event()
         crt, key = certificate(folder)
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -58,8 +61,10 @@ class Webhook:
                 if not hook.judge:
                     hook._ended.wait()
                     return
-                added = request["object"]["spec"]["ephemeralContainers"]
-                answer = {"uid": request["uid"], **hook.judge(added[-1], f"/spec/ephemeralContainers/{len(added) - 1}")}
+                there = {one["name"] for one in request["oldObject"]["spec"].get("ephemeralContainers", [])}
+                at, added = next((at, one) for at, one in enumerate(request["object"]["spec"]["ephemeralContainers"])
+                                 if (one["name"] in there) == hook.meddles)
+                answer = {"uid": request["uid"], **hook.judge(added, f"/spec/ephemeralContainers/{at}")}
                 body = json.dumps({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": answer}).encode()
                 self.send_response(200)
                 self.send_header("Content-Length", str(len(body)))
@@ -71,8 +76,16 @@ class Webhook:
         return Handler
 
     def watches(self, pod):
-        """Marks a pod, and has the API server know of it."""
+        """Marks a pod, and waits until the API server asks about it."""
         self.cluster.kubectl("label", "pod", pod, f"{MARK}={self.name}", "--overwrite")
+        graft = {"spec": {"ephemeralContainers": [{"name": "probe", "image": "probe"}]}}
+
+        def is_asked():
+            self.cluster.kubectl("patch", "pod", pod, "--subresource=ephemeralcontainers", "--dry-run=server", "-p", json.dumps(graft),
+                                 check=False)
+            return self.asked > 0
+        until(is_asked, what="the webhook's effect")
+        self.asked = 0
 
     def close(self):
         self.cluster.kubectl("delete", self.kind, self.name)
