@@ -19,8 +19,6 @@ enum {
 	DRAIN_LOOK_MS = 20,
 	/* After the last rule went a client may still be in its handshake with our listener. */
 	HANDSHAKE_MS = 300,
-	/* What a stream costs besides its credit: stream, relay, socket handle. */
-	STREAM_BYTES = 2 << 10,
 	/* What the agent needs for itself: program, control API, lanes. */
 	BASE_BYTES = 8 << 20,
 };
@@ -31,6 +29,7 @@ struct pg_agent {
 	struct pg_agent_config config;
 	struct pg_identity identity;
 	struct pg_routes *routes; /* NULL once it ends */
+	struct pg_pressure *pressure;
 	struct pg_redirects *redirects;
 	struct pg_connections *connections;
 	struct pg_session *sessions[SESSIONS_MAX];
@@ -40,12 +39,11 @@ struct pg_agent {
 	bool done; /* leave the loop */
 };
 
-/* The ceiling of streams: what the memory ceiling covers when every one of them is stuck. */
-static size_t max_streams(const struct pg_agent_config *config)
+/* What the memory ceiling leaves to connections. */
+static uint64_t room_bytes(const struct pg_agent_config *config)
 {
 	const uint64_t fixed = BASE_BYTES + PG_POOL_AGENT;
-	uint64_t room = config->memory_bytes > fixed ? config->memory_bytes - fixed : 0;
-	return (size_t)(room / (PG_CREDIT_OWN + STREAM_BYTES)) + 1;
+	return config->memory_bytes > fixed ? config->memory_bytes - fixed : 0;
 }
 
 static void look_at_drain(uv_timer_t *timer)
@@ -108,12 +106,23 @@ static void on_unserved(void *ctx, enum pg_direction direction, uint16_t port)
 	pg_redirects_park(a->redirects, direction, port);
 }
 
-/* A connection whose redirect has just gone: the app's. */
-static void on_orphan(void *ctx, const struct pg_redirect *rd, int fd,
-		      const struct sockaddr_storage *peer, const struct sockaddr_storage *local)
+static void on_shortage(void *ctx, int code)
 {
 	struct pg_agent *a = ctx;
-	pg_connections_serve(a->connections, NULL, rd, fd, peer, local);
+	pg_redirects_shortage(a->redirects, code);
+}
+
+static void on_served(void *ctx, uint32_t serial, enum pg_served how)
+{
+	struct pg_agent *a = ctx;
+	pg_redirects_served(a->redirects, serial, how);
+}
+
+/* A connection whose redirect has just gone: the app's. */
+static void on_orphan(void *ctx, const struct pg_redirect *rd, const struct pg_arrival *arrival)
+{
+	struct pg_agent *a = ctx;
+	pg_connections_serve(a->connections, NULL, rd, arrival);
 }
 
 static void restart_idle(struct pg_agent *a)
@@ -150,7 +159,8 @@ static struct pg_session *find_or_add(struct pg_agent *a, const uint8_t id[PG_SE
 					    .log = a->log,
 					    .redirects = a->redirects,
 					    .connections = a->connections,
-					    .max_streams = max_streams(&a->config),
+					    .max_streams =
+						    room_bytes(&a->config) / PG_BY_LAPTOP_BYTES + 1,
 					    .ended = on_session_ended,
 					    .ctx = a };
 	memcpy(config.id, id, PG_SESSION_BYTES);
@@ -185,7 +195,8 @@ static void tell_facts(void *ctx, struct pg_facts *out)
 	*out = (struct pg_facts){ .sessions = a->session_count,
 				  .redirects = pg_redirects_count(a->redirects),
 				  .connections = pg_connections_open(a->connections),
-				  .fallen_back = pg_connections_fallen_back(a->connections),
+				  .served = pg_connections_served(a->connections, PG_BY_LAPTOP),
+				  .fallen_back = pg_connections_served(a->connections, PG_BY_APP),
 				  .mechanism = pg_redirects_mechanism(a->redirects, PG_INCOMING) };
 }
 
@@ -203,7 +214,8 @@ int pg_agent_new(struct pg_loop *loop, const struct pg_log *log,
 {
 	static const struct pg_routes_events events = { .linked = on_linked, .info = tell_facts };
 	static const struct pg_redirect_owner orphans = { .arrived = on_orphan };
-	static const struct pg_connections_events connections_events = { maybe_rest, on_unserved };
+	static const struct pg_connections_events connections_events = { maybe_rest, on_unserved,
+									 on_served };
 	struct pg_agent *a = pg_calloc(1, sizeof(*a));
 	if (!a)
 		return pg_fail(err, -ENOMEM, "start the agent");
@@ -218,9 +230,12 @@ int pg_agent_new(struct pg_loop *loop, const struct pg_log *log,
 					    .version = PG_VERSION };
 	memcpy(a->identity.laptop_key, config->laptop_key, PG_KEY_BYTES);
 	pg_keys_make(&a->identity.keys);
-	a->redirects = pg_redirects_new(loop, log, config->container, &orphans, a);
-	a->connections = pg_connections_new(loop, log, &connections_events, a);
-	int rc = a->redirects && a->connections ? 0 : pg_fail(err, -ENOMEM, "start the agent");
+	a->pressure = pg_pressure_new(loop, room_bytes(config), on_shortage, a);
+	a->redirects = pg_redirects_new(loop, log, config->container, a->pressure, &orphans, a);
+	a->connections = pg_connections_new(loop, log, a->pressure, &connections_events, a);
+	int rc = a->pressure && a->redirects && a->connections
+			 ? 0
+			 : pg_fail(err, -ENOMEM, "start the agent");
 	if (rc == 0)
 		rc = pg_routes_new(loop, &a->identity, &events, a, &a->routes, err);
 	if (rc < 0) {
@@ -257,6 +272,7 @@ void pg_agent_free(struct pg_agent *a)
 		pg_connections_close(a->connections);
 	if (a->redirects)
 		pg_redirects_close(a->redirects);
+	pg_pressure_close(a->pressure);
 	uv_close((uv_handle_t *)&a->idle, NULL);
 	uv_close((uv_handle_t *)&a->rest, NULL);
 	uv_close((uv_handle_t *)&a->drain, on_drain_closed);

@@ -8,10 +8,8 @@
 #include "agent/rules.h"
 #include "proto/base/mem.h"
 #include "proto/base/num.h"
-#include "proto/io/bridge.h"
 #include "proto/io/relay.h"
 #include "proto/io/sock.h"
-#include "proto/mux/limits.h"
 
 enum { PATIENCE_MS = 1000, PATIENCE_ROUND_TRIPS = 8 };
 
@@ -19,8 +17,10 @@ struct connection {
 	struct pg_connections *all;
 	struct connection *next, **link;
 	struct sockaddr_storage local; /* where the client was going */
-	enum pg_direction direction;   /* of its redirect */
+	enum pg_direction direction;   /* of its redirect, */
+	uint32_t serial;               /* and that itself */
 	bool no_fallback;              /* reset what the laptop does not serve */
+	size_t held_bytes;             /* at most; part of the sum */
 	uv_timer_t patience;           /* runs until the laptop has accepted */
 	struct pg_relay *relay;        /* served by the laptop, */
 	struct pg_bridge *bridge;      /* or by the app */
@@ -29,23 +29,35 @@ struct connection {
 struct pg_connections {
 	struct pg_loop *loop;
 	const struct pg_log *log;
+	struct pg_pressure *pressure;
 	const struct pg_connections_events *events;
 	void *ctx;
 	struct connection *first;
 	size_t count;
-	uint64_t fallen_back;
+	uint64_t held_bytes;
+	uint64_t served[PG_SERVED_COUNT];
 	struct pg_rate refusals;
 };
 
 struct pg_connections *pg_connections_new(struct pg_loop *loop, const struct pg_log *log,
+					  struct pg_pressure *pressure,
 					  const struct pg_connections_events *events, void *ctx)
 {
 	struct pg_connections *all = pg_calloc(1, sizeof(*all));
 	if (all)
 		*all = (struct pg_connections){
-			.loop = loop, .log = log, .events = events, .ctx = ctx
+			.loop = loop, .log = log, .pressure = pressure, .events = events, .ctx = ctx
 		};
 	return all;
+}
+
+/* From now on `c` holds at most so much. */
+static void holds(struct connection *c, size_t bytes)
+{
+	struct pg_connections *all = c->all;
+	all->held_bytes = all->held_bytes - c->held_bytes + bytes;
+	c->held_bytes = bytes;
+	pg_pressure_bytes(all->pressure, all->held_bytes);
 }
 
 static struct connection *add(struct pg_connections *all)
@@ -62,6 +74,7 @@ static struct connection *add(struct pg_connections *all)
 		c->next->link = &c->next;
 	all->first = c;
 	all->count++;
+	holds(c, PG_BY_APP_BYTES);
 	return c;
 }
 
@@ -73,12 +86,19 @@ static void on_dropped(uv_handle_t *handle)
 static void drop(struct connection *c)
 {
 	struct pg_connections *all = c->all;
+	holds(c, 0);
 	*c->link = c->next;
 	if (c->next)
 		c->next->link = c->link;
 	uv_close((uv_handle_t *)&c->patience, on_dropped);
 	if (--all->count == 0)
 		all->events->emptied(all->ctx);
+}
+
+static void count(const struct connection *c, enum pg_served how)
+{
+	c->all->served[how]++;
+	c->all->events->served(c->all->ctx, c->serial, how);
 }
 
 static void on_bridge_ended(void *ctx, bool refused)
@@ -98,7 +118,7 @@ static void fall_back(struct connection *c, int fd, struct pg_byteq *kept, bool 
 		rc = pg_bridge_new(c->all->loop, fd, app, kept, at_eof, on_bridge_ended, c,
 				   &c->bridge);
 	pg_byteq_fini(kept);
-	c->all->fallen_back++;
+	count(c, PG_BY_APP);
 	if (rc < 0)
 		drop(c);
 }
@@ -131,6 +151,8 @@ static void on_accepted(void *ctx)
 {
 	struct connection *c = ctx;
 	uv_timer_stop(&c->patience);
+	holds(c, PG_BY_LAPTOP_BYTES);
+	count(c, PG_BY_LAPTOP);
 }
 
 /* No answer from the laptop for longer than any healthy one takes. */
@@ -193,27 +215,27 @@ static int open_stream(struct connection *c, struct pg_link *link, uint32_t redi
 }
 
 void pg_connections_serve(struct pg_connections *all, struct pg_link *link,
-			  const struct pg_redirect *rd, int fd, const struct sockaddr_storage *peer,
-			  const struct sockaddr_storage *local)
+			  const struct pg_redirect *rd, const struct pg_arrival *a)
 {
 	struct connection *c = add(all);
 	if (!c) {
-		pg_sock_close_reset(fd);
+		pg_sock_close_reset(a->fd);
 		return;
 	}
-	c->local = *local;
+	c->local = *a->local;
 	c->direction = rd->direction;
+	c->serial = rd->serial;
 	c->no_fallback = rd->no_fallback;
-	if (link && open_stream(c, link, rd->id, fd, peer) == 0)
+	if (link && !a->to_app && open_stream(c, link, rd->id, a->fd, a->peer) == 0)
 		return;
-	if (c->no_fallback) {
-		pg_sock_close_reset(fd);
+	if (c->no_fallback && !a->to_app) {
+		pg_sock_close_reset(a->fd);
 		drop(c);
 		return;
 	}
 	struct pg_byteq nothing;
 	pg_byteq_init(&nothing, PG_UNACCEPTED_MAX);
-	fall_back(c, fd, &nothing, false);
+	fall_back(c, a->fd, &nothing, false);
 }
 
 size_t pg_connections_open(const struct pg_connections *all)
@@ -221,9 +243,9 @@ size_t pg_connections_open(const struct pg_connections *all)
 	return all->count;
 }
 
-uint64_t pg_connections_fallen_back(const struct pg_connections *all)
+uint64_t pg_connections_served(const struct pg_connections *all, enum pg_served how)
 {
-	return all->fallen_back;
+	return all->served[how];
 }
 
 void pg_connections_close(struct pg_connections *all)

@@ -4,9 +4,12 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
+#include "agent/pressure.h"
 #include "agent/redirects.h"
 #include "proto/base/log.h"
+#include "proto/io/bridge.h"
 #include "proto/io/link.h"
+#include "proto/mux/limits.h"
 
 /* Every redirected connection of this agent. Each is a stream of a laptop's link; where the laptop
  * does not serve it (before ACCEPTED: docs/architecture.md, "Failing open"), it is joined to the
@@ -18,22 +21,32 @@ struct pg_connections_events {
 	void (*emptied)(void *ctx);
 	/* The laptop could not serve a connection that a redirect of `port` brought. */
 	void (*unserved)(void *ctx, enum pg_direction direction, uint16_t port);
+	/* A connection that arrived at the redirect `serial` is served now. */
+	void (*served)(void *ctx, uint32_t serial, enum pg_served how);
 };
 
-/* NULL: out of memory. All arguments are borrowed for its life. */
+/* What one connection may hold at most, with all that belongs to it: served by the laptop, less
+ * what it borrows of the lane's pool; and by the app, or while that is still open. */
+enum {
+	PG_BY_LAPTOP_BYTES = PG_CREDIT_OWN + (2 << 10),
+	PG_BY_APP_BYTES = 2 * PG_BRIDGE_BYTES + (2 << 10),
+};
+
+/* NULL: out of memory. `pressure` hears what all of them may hold. All arguments are borrowed for
+ * its life. */
 struct pg_connections *pg_connections_new(struct pg_loop *loop, const struct pg_log *log,
+					  struct pg_pressure *pressure,
 					  const struct pg_connections_events *events, void *ctx);
 
 /* Resets what is left; frees after the loop's turn. */
 void pg_connections_close(struct pg_connections *all);
 
-/* Serves `fd` (taken; prepared) by a stream of `link`, or by the app when `link` is NULL or full,
- * and also later when the laptop does not accept it; where `rd` has no_fallback it is reset
- * instead. `local` is where the client was going, before any rule. */
+/* Serves `a` by a stream of `link`, or by the app when that is what it is for, when `link` is NULL
+ * or full, and also later when the laptop does not accept it; where `rd` has no_fallback it is
+ * reset instead. */
 void pg_connections_serve(struct pg_connections *all, struct pg_link *link,
-			  const struct pg_redirect *rd, int fd, const struct sockaddr_storage *peer,
-			  const struct sockaddr_storage *local);
+			  const struct pg_redirect *rd, const struct pg_arrival *a);
 
-/* Those that are open now; those that went to the app instead, so far. */
+/* Those that are open now; those that were served so, up to now. */
 size_t pg_connections_open(const struct pg_connections *all);
-uint64_t pg_connections_fallen_back(const struct pg_connections *all);
+uint64_t pg_connections_served(const struct pg_connections *all, enum pg_served how);

@@ -4,22 +4,34 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
+#include "agent/pressure.h"
 #include "agent/rules.h"
 #include "proto/base/log.h"
 #include "proto/io/loop.h"
 
-/* Every redirect of this agent: the rule set, the listeners behind it, and the lease that keeps
- * both alive. Connections that arrive are handed to the redirect's owner. */
+/* Every redirect of this agent: its rule, the lease that keeps it alive, and whether it is parked.
+ * Connections that arrive are handed to the redirect's owner. */
 struct pg_redirects;
 struct pg_redirect;
 
+/* A connection that a rule took. */
+struct pg_arrival {
+	int fd; /* prepared (pg_sock_prepare()), the callee's */
+	const struct sockaddr_storage *peer, *local; /* its client; where that was going */
+	bool to_app;                                 /* whatever the redirect is: it is the app's */
+};
+
+/* What became of a connection. */
+enum pg_served { PG_BY_LAPTOP, PG_BY_APP, PG_SERVED_COUNT };
+
 struct pg_redirect_owner {
-	/* A connection to the redirect's port: `fd` is prepared (pg_sock_prepare()) and the
-	 * callee's, `peer` its client, `local` where it was going. */
-	void (*arrived)(void *ctx, const struct pg_redirect *rd, int fd,
-			const struct sockaddr_storage *peer, const struct sockaddr_storage *local);
-	/* The redirect was parked: its clients reach the app until it is started again. */
-	void (*parked)(void *ctx, const struct pg_redirect *rd);
+	/* A connection to the redirect's port. */
+	void (*arrived)(void *ctx, const struct pg_redirect *rd, const struct pg_arrival *a);
+	/* The counts have changed: told once a second at most, and when the redirect ends. */
+	void (*counted)(void *ctx, const struct pg_redirect *rd);
+	/* The redirect was parked, so that its clients reach the app, or took its port again; not
+	 * called for what the owner asked for itself. */
+	void (*changed)(void *ctx, const struct pg_redirect *rd);
 	/* The redirect is no more: another agent, or another session here, has taken its port over
 	 * for by->holder. Its connections go on. */
 	void (*taken)(void *ctx, const struct pg_redirect *rd, const struct pg_claim *by);
@@ -33,23 +45,27 @@ struct pg_redirect { /* read-only outside */
 	enum pg_direction direction;
 	uint16_t port;    /* of the pod; outgoing: of others */
 	bool no_fallback; /* the app is not to stand in for the laptop */
+	bool unserved;    /* the laptop did not take a connection, and did not start it again */
 	bool parked;
+	uint32_t serial;                  /* of this redirect alone, in this agent; not 0 */
+	uint64_t served[PG_SERVED_COUNT]; /* connections so far */
+	bool has_news;                    /* counts that were not told yet */
 	const struct pg_redirect_owner *owner;
 	void *ctx;
 };
 
-/* `tag` makes the names of our rules our own; both borrowed. Connections that a rule took just
- * before it went are handed to `orphans`, as by a redirect of id 0. NULL: out of memory. Nothing of
- * the kernel is touched before the first redirect. */
+/* `tag` makes the names of our rules our own; `pressure` hears of every descriptor; all borrowed.
+ * Connections that a rule took just before it went are handed to `orphans`, as by a redirect of
+ * id 0. NULL: out of memory. Nothing of the kernel is touched before the first redirect. */
 struct pg_redirects *pg_redirects_new(struct pg_loop *loop, const struct pg_log *log,
-				      const char *tag, const struct pg_redirect_owner *orphans,
-				      void *ctx);
+				      const char *tag, struct pg_pressure *pressure,
+				      const struct pg_redirect_owner *orphans, void *ctx);
 
 /* Removes every rule, closes the listeners, and frees after the loop's turn. */
 void pg_redirects_close(struct pg_redirects *all);
 
 /* Starts one: `rule` is copied. One that stands already with the same id, direction, port and owner
- * goes on, and is no longer parked: 0. -EBUSY: *claim_out names the holder. -EEXIST: this agent
+ * goes on, and its laptop serves again: 0. -EBUSY: *claim_out names the holder. -EEXIST: this agent
  * redirects that port for another session that lives, *claim_out names it, too. -EPERM and the
  * like: why rules cannot be made here. With rule->take_over neither -EBUSY nor -EEXIST, but -EAGAIN
  * while another agent is asked for the port (agent/takeover.h does the waiting), and -EALREADY. */
@@ -61,8 +77,15 @@ int pg_redirects_start(struct pg_redirects *all, uint32_t id, const struct pg_ru
 void pg_redirects_take_no_more(struct pg_redirects *all, enum pg_direction direction,
 			       uint16_t port);
 
-/* Parks the redirect of `port`, if there is one that may be parked, and tells its owner. */
+/* The laptop did not serve a connection: parks the redirect of `port`, if there is one that may be
+ * parked, and tells its owner. */
 void pg_redirects_park(struct pg_redirects *all, enum pg_direction direction, uint16_t port);
+
+/* Parks all of them for want of descriptors or memory (`code` EMFILE or ENOMEM), those that start
+ * meanwhile as well, until it is called with 0; connections of those with no_fallback, which are
+ * never parked, are reset meanwhile. */
+void pg_redirects_shortage(struct pg_redirects *all, int code);
+int pg_redirects_short_of(const struct pg_redirects *all);
 
 /* Stops the redirect `id` of `ctx`: new connections reach the app from now on. -ENOENT. */
 int pg_redirects_stop(struct pg_redirects *all, uint32_t id, void *ctx, struct pg_err *err);
@@ -75,6 +98,9 @@ void pg_redirects_stop_all(struct pg_redirects *all, const void *ctx);
  * after the last redirect (a client may be in the middle of its handshake). Does nothing while
  * there are redirects. */
 void pg_redirects_rest(struct pg_redirects *all);
+
+/* A connection that arrived at the redirect `serial`, if that still stands, was served so. */
+void pg_redirects_served(struct pg_redirects *all, uint32_t serial, enum pg_served how);
 
 /* Those that stand. */
 size_t pg_redirects_count(const struct pg_redirects *all);

@@ -29,22 +29,35 @@ struct pg_session {
 	bool reaping, over;
 };
 
+static void say(struct lane *lane, const Podgraft__V1__Control *msg)
+{
+	if (pg_link_send(lane->link, msg) < 0)
+		pg_log(lane->session->config.log, PG_ERROR, "no memory to answer a laptop");
+}
+
 static void answer_status(struct lane *lane, uint32_t request, Podgraft__V1__RedirectStatus *status)
 {
 	Podgraft__V1__Control msg = PODGRAFT__V1__CONTROL__INIT;
 	msg.request = request;
 	msg.body_case = PODGRAFT__V1__CONTROL__BODY_REDIRECT_STATUS;
 	msg.redirect_status = status;
-	if (pg_link_send(lane->link, &msg) < 0)
-		pg_log(lane->session->config.log, PG_ERROR, "no memory to answer a laptop");
+	say(lane, &msg);
 }
 
 /* Tells the laptop unasked, by every lane that is there. */
-static void announce(struct pg_session *s, Podgraft__V1__RedirectStatus *status)
+static void announce(struct pg_session *s, const Podgraft__V1__Control *msg)
 {
 	for (int i = 0; i < PG_SESSION_LANES; i++)
 		if (s->lanes[i].link)
-			answer_status(&s->lanes[i], 0, status);
+			say(&s->lanes[i], msg);
+}
+
+static void announce_status(struct pg_session *s, Podgraft__V1__RedirectStatus *status)
+{
+	Podgraft__V1__Control msg = PODGRAFT__V1__CONTROL__INIT;
+	msg.body_case = PODGRAFT__V1__CONTROL__BODY_REDIRECT_STATUS;
+	msg.redirect_status = status;
+	announce(s, &msg);
 }
 
 static void on_reap(uv_idle_t *idle);
@@ -63,8 +76,7 @@ static bool is_silent(const struct pg_link *link)
 }
 
 /* A connection has arrived: it becomes a stream of the lane with the fewest, or goes to the app. */
-static void on_arrived(void *ctx, const struct pg_redirect *rd, int fd,
-		       const struct sockaddr_storage *peer, const struct sockaddr_storage *local)
+static void on_arrived(void *ctx, const struct pg_redirect *rd, const struct pg_arrival *a)
 {
 	struct pg_session *s = ctx;
 	struct pg_link *best = NULL;
@@ -75,16 +87,37 @@ static void on_arrived(void *ctx, const struct pg_redirect *rd, int fd,
 		     pg_mux_streams(pg_link_mux(link)) < pg_mux_streams(pg_link_mux(best))))
 			best = link;
 	}
-	pg_connections_serve(s->config.connections, best, rd, fd, peer, local);
+	pg_connections_serve(s->config.connections, best, rd, a);
 }
 
-/* The laptop watches its port, and starts the redirect again. */
-static void on_parked(void *ctx, const struct pg_redirect *rd)
+/* The redirect is parked for want of `code` (0: until the laptop starts it again), or armed. */
+static void announce_state(struct pg_session *s, uint32_t id, bool parked, int code)
 {
 	Podgraft__V1__RedirectStatus status = PODGRAFT__V1__REDIRECT_STATUS__INIT;
-	status.redirect = rd->id;
-	status.state = PODGRAFT__V1__REDIRECT_STATE__REDIRECT_STATE_PARKED;
-	announce(ctx, &status);
+	status.redirect = id;
+	status.state = parked ? PODGRAFT__V1__REDIRECT_STATE__REDIRECT_STATE_PARKED
+			      : PODGRAFT__V1__REDIRECT_STATE__REDIRECT_STATE_ARMED;
+	status.code = code;
+	announce_status(s, &status);
+}
+
+static void on_changed(void *ctx, const struct pg_redirect *rd)
+{
+	struct pg_session *s = ctx;
+	announce_state(s, rd->id, rd->parked,
+		       rd->unserved ? 0 : pg_redirects_short_of(s->config.redirects));
+}
+
+static void on_counted(void *ctx, const struct pg_redirect *rd)
+{
+	Podgraft__V1__RedirectCounts counts = PODGRAFT__V1__REDIRECT_COUNTS__INIT;
+	Podgraft__V1__Control msg = PODGRAFT__V1__CONTROL__INIT;
+	counts.redirect = rd->id;
+	counts.laptop = rd->served[PG_BY_LAPTOP];
+	counts.app = rd->served[PG_BY_APP];
+	msg.body_case = PODGRAFT__V1__CONTROL__BODY_REDIRECT_COUNTS;
+	msg.redirect_counts = &counts;
+	announce(ctx, &msg);
 }
 
 static void on_taken(void *ctx, const struct pg_redirect *rd, const struct pg_claim *by)
@@ -94,7 +127,7 @@ static void on_taken(void *ctx, const struct pg_redirect *rd, const struct pg_cl
 	status.state = PODGRAFT__V1__REDIRECT_STATE__REDIRECT_STATE_TAKEN;
 	status.holder = (char *)by->holder;
 	status.since = by->since;
-	announce(ctx, &status);
+	announce_status(ctx, &status);
 }
 
 /* A laptop that does not say anything gives way to one that does, mostly itself. Should it come
@@ -111,7 +144,11 @@ static bool on_yield(void *ctx)
 }
 
 static const struct pg_redirect_owner redirect_owner = {
-	.arrived = on_arrived, .parked = on_parked, .taken = on_taken, .yield = on_yield
+	.arrived = on_arrived,
+	.counted = on_counted,
+	.changed = on_changed,
+	.taken = on_taken,
+	.yield = on_yield,
 };
 
 /* The answer to a start: armed, or why not. */
@@ -132,6 +169,9 @@ static void answer_start(struct lane *lane, uint32_t request, const struct pg_ta
 		status.since = claim->since;
 	}
 	answer_status(lane, request, &status);
+	int shortage = pg_redirects_short_of(wish->redirects);
+	if (code == 0 && shortage && !wish->no_fallback)
+		announce_state(lane->session, wish->id, true, shortage);
 }
 
 static void on_takeover_done(void *ctx, const struct pg_takeover_wish *wish, int code,
@@ -243,8 +283,7 @@ static void answer_ports(struct lane *lane, uint32_t request)
 	msg.request = request;
 	msg.body_case = PODGRAFT__V1__CONTROL__BODY_PORTS;
 	msg.ports = &answer;
-	if (pg_link_send(lane->link, &msg) < 0)
-		pg_log(lane->session->config.log, PG_ERROR, "no memory to answer a laptop");
+	say(lane, &msg);
 }
 
 static void on_control(void *ctx, const Podgraft__V1__Control *msg)

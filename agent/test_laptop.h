@@ -25,7 +25,9 @@ struct laptop {
 	struct pg_session *session; /* the agent's side of it; NULL once it has ended */
 	struct pg_link *lanes[LANES];
 	uint32_t asked;
-	/* The last answer. */
+	unsigned told; /* states, unasked */
+	uint64_t counts[PG_SERVED_COUNT];
+	/* The last answer, or what it was told. */
 	bool answered;
 	Podgraft__V1__RedirectState state;
 	int code;
@@ -36,6 +38,7 @@ struct world {
 	struct netns ns;
 	struct pg_loop *loop;
 	struct pg_log log;
+	struct pg_pressure *pressure;
 	struct pg_redirects *redirects;
 	struct pg_connections *connections;
 	struct laptop laptops[LAPTOPS];
@@ -79,9 +82,16 @@ PG_UNUSED static enum pg_reset on_opened(void *ctx, struct pg_stream *s,
 PG_UNUSED static void on_control(void *ctx, const Podgraft__V1__Control *msg)
 {
 	struct laptop *l = ctx;
+	if (msg->body_case == PODGRAFT__V1__CONTROL__BODY_REDIRECT_COUNTS) {
+		l->counts[PG_BY_LAPTOP] = msg->redirect_counts->laptop;
+		l->counts[PG_BY_APP] = msg->redirect_counts->app;
+		return;
+	}
 	l->answered = true;
 	if (msg->body_case != PODGRAFT__V1__CONTROL__BODY_REDIRECT_STATUS)
 		return;
+	if (msg->request == 0)
+		l->told++;
 	l->state = msg->redirect_status->state;
 	l->code = msg->redirect_status->code;
 	snprintf(l->text, sizeof(l->text), "%s", msg->redirect_status->text);
@@ -116,12 +126,20 @@ PG_UNUSED static void on_unserved(void *ctx, enum pg_direction direction, uint16
 	pg_redirects_park(((struct world *)ctx)->redirects, direction, port);
 }
 
-PG_UNUSED static void on_orphan(void *ctx, const struct pg_redirect *rd, int fd,
-				const struct sockaddr_storage *peer,
-				const struct sockaddr_storage *local)
+PG_UNUSED static void on_shortage(void *ctx, int code)
+{
+	pg_redirects_shortage(((struct world *)ctx)->redirects, code);
+}
+
+PG_UNUSED static void on_served(void *ctx, uint32_t serial, enum pg_served how)
+{
+	pg_redirects_served(((struct world *)ctx)->redirects, serial, how);
+}
+
+PG_UNUSED static void on_orphan(void *ctx, const struct pg_redirect *rd, const struct pg_arrival *a)
 {
 	struct world *w = ctx;
-	pg_connections_serve(w->connections, NULL, rd, fd, peer, local);
+	pg_connections_serve(w->connections, NULL, rd, a);
 }
 
 PG_UNUSED static void turn(struct world *w, uint64_t ms)
@@ -229,10 +247,12 @@ PG_UNUSED static void say_goodbye(struct laptop *l)
 
 /* ---- set-up ---- */
 
+/* The test's initial state may say how many bytes connections may hold. */
 PG_UNUSED static int set_up(void **state)
 {
+	const uint64_t *room = *state;
 	static const struct pg_redirect_owner orphans = { .arrived = on_orphan };
-	static const struct pg_connections_events events = { on_emptied, on_unserved };
+	static const struct pg_connections_events events = { on_emptied, on_unserved, on_served };
 	struct world *w = &world;
 	struct pg_err err = { 0 };
 	socklen_t len = sizeof(w->local_at);
@@ -240,8 +260,9 @@ PG_UNUSED static int set_up(void **state)
 	if (netns_make(&w->ns) < 0)
 		return -1;
 	w->loop = pg_loop_new(&err);
-	w->redirects = pg_redirects_new(w->loop, &w->log, "test", &orphans, w);
-	w->connections = pg_connections_new(w->loop, &w->log, &events, w);
+	w->pressure = pg_pressure_new(w->loop, room ? *room : 1 << 30, on_shortage, w);
+	w->redirects = pg_redirects_new(w->loop, &w->log, "test", w->pressure, &orphans, w);
+	w->connections = pg_connections_new(w->loop, &w->log, w->pressure, &events, w);
 	w->app[0] = listen_at("0.0.0.0", PORT);
 	w->app[1] = listen_at("::", PORT);
 	w->local = listen_at("127.0.0.1", 0);
@@ -273,6 +294,7 @@ PG_UNUSED static int tear_down(void **state)
 		end_laptop(&w->laptops[i]);
 	pg_connections_close(w->connections);
 	pg_redirects_close(w->redirects);
+	pg_pressure_close(w->pressure);
 	pg_loop_free(w->loop);
 	close(w->app[0]);
 	close(w->app[1]);

@@ -43,7 +43,27 @@ static void a_closed_local_port_is_served_by_the_app(void **state)
 	close(client);
 	turn(w, 20);
 	assert_int_equal(pg_connections_open(w->connections), 0);
-	assert_int_equal(pg_connections_fallen_back(w->connections), 1);
+	assert_int_equal(pg_connections_served(w->connections, PG_BY_APP), 1);
+}
+
+static void the_laptop_hears_who_served_how_many(void **state)
+{
+	struct world *w = *state;
+	struct laptop *l = &w->laptops[0];
+	assert_int_equal(start(l, 1, PORT, "ann@laptop"), 0);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(who_answers(w, POD4), LAPTOP);
+	assert_int_equal(l->counts[PG_BY_LAPTOP], 0); /* not for each connection */
+	turn(w, 1100);
+	assert_int_equal(l->counts[PG_BY_LAPTOP], 3);
+	assert_int_equal(l->counts[PG_BY_APP], 0);
+	close(w->local);
+	w->local = -1;
+	assert_int_equal(who_answers(w, POD4), APP); /* refused by the laptop, which parks it */
+	assert_int_equal(who_answers(w, POD4), APP);
+	assert_int_equal(stop(l, 1), 0);
+	assert_int_equal(l->counts[PG_BY_LAPTOP], 3);
+	assert_int_equal(l->counts[PG_BY_APP], 1);
 }
 
 static void what_exceeds_the_streams_is_served_by_the_app(void **state)
@@ -185,6 +205,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_redirect_takes_and_gives_back),
 		TEST(a_closed_local_port_is_served_by_the_app),
+		TEST(the_laptop_hears_who_served_how_many),
 		TEST(what_exceeds_the_streams_is_served_by_the_app),
 		TEST(a_silent_laptop_is_replaced_by_the_app),
 		TEST(the_last_lane_takes_the_session_with_it),

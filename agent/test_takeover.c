@@ -8,7 +8,8 @@ static struct pg_redirects *another_agent(struct world *w, struct laptop *l)
 {
 	static const struct pg_redirect_owner orphans = { .arrived = on_orphan };
 	struct pg_redirects *own = w->redirects;
-	struct pg_redirects *other = pg_redirects_new(w->loop, &w->log, "other", &orphans, w);
+	struct pg_redirects *other =
+		pg_redirects_new(w->loop, &w->log, "other", w->pressure, &orphans, w);
 	assert_non_null(other);
 	w->redirects = other; /* for the session that begins */
 	assert_int_equal(begin_session(w, l), 0);

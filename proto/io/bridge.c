@@ -9,8 +9,9 @@
 #include "proto/base/mem.h"
 #include "proto/io/sock.h"
 #include "proto/io/watch.h"
+#include "proto/mux/limits.h"
 
-enum { CLIENT, SERVER, SIDES, READ_BYTES = 64 << 10 };
+enum { CLIENT, SERVER, SIDES, READ_BYTES = 16 << 10 };
 
 struct side {
 	struct pg_watch watch;
@@ -203,7 +204,7 @@ int pg_bridge_new(struct pg_loop *loop, int client, int server, struct pg_byteq 
 	b->ctx = ctx;
 	b->connecting = true;
 	b->sides[SERVER].out = *first;
-	b->sides[SERVER].out.cap = PG_BRIDGE_BYTES;
+	b->sides[SERVER].out.cap = PG_UNACCEPTED_MAX;
 	pg_byteq_init(first, first->cap);
 	b->sides[CLIENT].got_eof = client_eof;
 	for (int i = 0; i < SIDES; i++)

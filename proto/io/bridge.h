@@ -9,10 +9,12 @@
  * the receiver takes what comes. */
 struct pg_bridge;
 
-enum { PG_BRIDGE_BYTES = 128 << 10 };
+/* Little, for the agent counts with it, and local sockets hold enough by themselves. */
+enum { PG_BRIDGE_BYTES = 32 << 10 };
 
 /* Joins `client` to `server`, whose connect(2) may still be under way; both are taken in any
- * case. `first` (emptied) goes to the server before anything that the client sends from now on;
+ * case. `first` (emptied) goes to the server before anything that the client sends from now on, at
+ * most PG_UNACCEPTED_MAX;
  * `client_eof`: the client's end was read already. `ended` is called once, when both are closed;
  * `refused` tells whether the server could not be reached. 0, -ENOMEM or another negative errno. */
 int pg_bridge_new(struct pg_loop *loop, int client, int server, struct pg_byteq *first,

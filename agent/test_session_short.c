@@ -1,0 +1,145 @@
+/* An agent that runs short of memory or descriptors: its redirects are parked, nobody is lost, and
+ * it goes on by itself. */
+#include <sys/resource.h>
+
+#include "agent/test_laptop.h"
+
+enum { CLIENTS = 64 };
+
+static uint64_t small_room = 8 * PG_BY_APP_BYTES;
+
+static const Podgraft__V1__RedirectState
+	ARMED = PODGRAFT__V1__REDIRECT_STATE__REDIRECT_STATE_ARMED,
+	PARKED = PODGRAFT__V1__REDIRECT_STATE__REDIRECT_STATE_PARKED;
+
+struct crowd {
+	int clients[CLIENTS], servers[CLIENTS];
+	int count;
+};
+
+/* Clients come, and stay, until the agent says that it is short. */
+static void crowd_in(struct world *w, struct crowd *c)
+{
+	struct laptop *l = &w->laptops[0];
+	unsigned before = l->told;
+	for (c->count = 0; l->told == before;) {
+		assert_true(c->count < CLIENTS);
+		c->clients[c->count] = dial_from(w, w->ns.outside, POD4, PORT);
+		assert_true(c->clients[c->count] >= 0);
+		assert_int_not_equal(arrived_at(w, &c->servers[c->count]), NOBODY);
+		c->count++;
+		turn(w, 5);
+	}
+}
+
+static void disperse(struct world *w, struct crowd *c)
+{
+	while (c->count > 0) {
+		close(c->clients[--c->count]);
+		close(c->servers[c->count]);
+	}
+	turn(w, 600);
+}
+
+static void assert_it_comes_back(struct world *w, struct crowd *c, int code)
+{
+	struct laptop *l = &w->laptops[0];
+	assert_int_equal(l->state, PARKED);
+	assert_int_equal(l->code, code);
+	assert_int_equal(who_answers(w, POD4), APP);
+	disperse(w, c);
+	assert_int_equal(l->state, ARMED);
+	assert_int_equal(l->code, 0);
+	assert_int_equal(l->told, 2);
+	assert_int_equal(who_answers(w, POD4), LAPTOP);
+}
+
+static void out_of_memory_the_app_serves_until_there_is_some(void **state)
+{
+	struct world *w = *state;
+	struct crowd crowd;
+	assert_int_equal(start(&w->laptops[0], 1, PORT, "ann@laptop"), 0);
+	crowd_in(w, &crowd);
+	assert_it_comes_back(w, &crowd, ENOMEM);
+}
+
+static void out_of_descriptors_the_app_serves_until_there_are_some(void **state)
+{
+	struct world *w = *state;
+	struct crowd crowd;
+	struct rlimit was, less;
+	assert_int_equal(start(&w->laptops[0], 1, PORT, "ann@laptop"), 0);
+	getrlimit(RLIMIT_NOFILE, &was);
+	less = (struct rlimit){ 100, was.rlim_max };
+	setrlimit(RLIMIT_NOFILE, &less);
+	crowd_in(w, &crowd);
+	assert_it_comes_back(w, &crowd, EMFILE);
+	setrlimit(RLIMIT_NOFILE, &was);
+}
+
+static void a_redirect_that_starts_meanwhile_is_parked_at_once(void **state)
+{
+	struct world *w = *state;
+	struct laptop *l = &w->laptops[0];
+	struct crowd crowd;
+	assert_int_equal(start(l, 1, PORT, "ann@laptop"), 0);
+	crowd_in(w, &crowd);
+	assert_int_equal(stop(l, 1), 0);
+	assert_int_equal(start(l, 2, PORT, "ann@laptop"), -ENOMEM); /* what comes after "armed" */
+	l->told = 1;
+	assert_it_comes_back(w, &crowd, ENOMEM);
+}
+
+static void what_was_parked_by_the_laptop_stays_so(void **state)
+{
+	struct world *w = *state;
+	struct laptop *l = &w->laptops[0];
+	struct crowd crowd;
+	assert_int_equal(start(l, 1, PORT, "ann@laptop"), 0);
+	crowd_in(w, &crowd);
+	pg_redirects_park(w->redirects, PG_INCOMING, PORT);
+	turn(w, 10);
+	assert_int_equal(l->state, PARKED);
+	assert_int_equal(l->code, 0);
+	disperse(w, &crowd);
+	assert_int_equal(who_answers(w, POD4), APP);
+	assert_int_equal(start(l, 1, PORT, "ann@laptop"), 0);
+	assert_int_equal(who_answers(w, POD4), LAPTOP);
+}
+
+static void without_a_fallback_clients_are_reset(void **state)
+{
+	struct world *w = *state;
+	struct laptop *l = &w->laptops[0];
+	Podgraft__V1__RedirectStart body = PODGRAFT__V1__REDIRECT_START__INIT;
+	Podgraft__V1__Control msg = PODGRAFT__V1__CONTROL__INIT;
+	body.redirect = 1;
+	body.port = PORT;
+	body.no_fallback = true;
+	msg.body_case = PODGRAFT__V1__CONTROL__BODY_REDIRECT_START;
+	msg.redirect_start = &body;
+	assert_int_equal(ask(l, &msg), 0);
+	char byte;
+	pg_pressure_bytes(w->pressure, small_room);
+	assert_int_equal(l->told, 0);
+	pg_pressure_bytes(w->pressure, small_room - 1);
+	int client = dial_from(w, w->ns.outside, POD4, PORT);
+	assert_int_equal(await(w, client, &byte, 1), -ECONNRESET);
+	close(client);
+	pg_pressure_bytes(w->pressure, 0);
+	assert_int_equal(who_answers(w, POD4), LAPTOP);
+}
+
+#define TEST(name, room) cmocka_unit_test_prestate_setup_teardown(name, set_up, tear_down, room)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(out_of_memory_the_app_serves_until_there_is_some, &small_room),
+		TEST(out_of_descriptors_the_app_serves_until_there_are_some, NULL),
+		TEST(a_redirect_that_starts_meanwhile_is_parked_at_once, &small_room),
+		TEST(what_was_parked_by_the_laptop_stays_so, &small_room),
+		TEST(without_a_fallback_clients_are_reset, &small_room),
+	};
+	return cmocka_run_group_tests_name("session_short", tests, NULL, NULL);
+}
