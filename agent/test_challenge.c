@@ -8,7 +8,6 @@
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "agent/challenge.h"
 
@@ -101,6 +100,11 @@ static void the_memory_of_used_ones_is_bounded_and_becomes_free(void **state)
 	assert_int_equal(c.used_count, 1);
 }
 
+static unsigned digit(char hex)
+{
+	return (unsigned)(isdigit((unsigned char)hex) ? hex - '0' : hex - 'a' + 10);
+}
+
 /* The bytes of the line "name: hex" of the block ```challenge in the document. */
 static void documented(const char *name, uint8_t *out, size_t n)
 {
@@ -117,9 +121,8 @@ static void documented(const char *name, uint8_t *out, size_t n)
 	assert_non_null(at);
 	at += strlen(key) + strspn(at + strlen(key), " ");
 	for (size_t i = 0; i < n; i++, at += 2) {
-		char digits[3] = { at[0], at[1], '\0' };
 		assert_true(isxdigit((unsigned char)at[0]) && isxdigit((unsigned char)at[1]));
-		out[i] = (uint8_t)strtoul(digits, NULL, 16);
+		out[i] = (uint8_t)(digit(at[0]) << 4 | digit(at[1]));
 	}
 	assert_int_equal(*at, '\n');
 }

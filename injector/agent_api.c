@@ -55,6 +55,18 @@ static void on_ended(void *ctx, const struct pg_err *why)
 	c->ended = c->stirred = true;
 }
 
+/* What came is no `what` that an agent of ours could give. */
+static int not_of_an_agent(const struct pg_agent_conn *c, int code, const char *what,
+			   struct pg_err *err)
+{
+	pg_fail(err, code, "what listens on port %u of pod '%s' gives no %s of an agent.",
+		c->graft->port, c->pod->name, what);
+	return pg_hint(err, PG_TARGET,
+		       "choose podgraft's agent with --image; see what this one says: kubectl logs "
+		       "-n %s %s -c %s",
+		       c->pod->ns, c->pod->name, c->graft->container);
+}
+
 /* Sends a request and waits for its complete answer: head at c->in.data, body after it. */
 static int exchange(struct pg_agent_conn *c, const char *method, const char *path,
 		    const char *headers, struct pg_agent_answer *answer, struct pg_err *err)
@@ -83,11 +95,7 @@ static int exchange(struct pg_agent_conn *c, const char *method, const char *pat
 	}
 	if (rc == -ECANCELED)
 		return pg_fail(err, rc, "interrupted.");
-	if (rc < 0) {
-		pg_fail(err, rc, "the agent's answer is no answer");
-		return pg_blame(err, PG_TARGET);
-	}
-	return 0;
+	return rc < 0 ? not_of_an_agent(c, rc, "answer", err) : 0;
 }
 
 /* An error from an answer that is not the wanted one. */
@@ -128,11 +136,7 @@ static int fetch_challenge(struct pg_agent_conn *c, struct pg_err *err)
 		return refused(c, &answer, err);
 	rc = pg_challenge_parse((const char *)c->in.data + answer.head_len, answer.body_len,
 				&c->challenge);
-	if (rc < 0) {
-		pg_fail(err, rc, "the agent's challenge is not of its form");
-		return pg_blame(err, PG_TARGET);
-	}
-	return check_challenge(c, err);
+	return rc < 0 ? not_of_an_agent(c, rc, "challenge", err) : check_challenge(c, err);
 }
 
 int pg_agent_connect(struct pg_loop *loop, struct pg_platform *platform, const struct pg_pod *pod,

@@ -1,87 +1,16 @@
 #include <errno.h>
 #include <jansson.h>
-#include <stddef.h>
-#include <string.h>
 
 #include "injector/agent_api.h"
 #include "injector/commands.h"
 #include "injector/pod_job.h"
+#include "injector/process_table.h"
 
 /* ps: what runs and listens in the pod, as the agent's /v1/processes tells it. */
 
-/* A member that an agent sent: text goes through pg_sanitize() before it reaches a terminal. */
-static void text_of(json_t *object, const char *name, char *out, size_t room)
+static void print_line(void *ctx, const char *line)
 {
-	const char *text = json_string_value(json_object_get(object, name));
-	snprintf(out, room, "%s", text ? text : "");
-	pg_sanitize(out);
-}
-
-static long long number_of(json_t *object, const char *name)
-{
-	return (long long)json_integer_value(json_object_get(object, name));
-}
-
-/* The words of a command line, or the name in brackets as ps(1) shows it. */
-static void command_of(json_t *process, char *out, size_t room)
-{
-	json_t *words = json_object_get(process, "command");
-	size_t used = 0, i;
-	json_t *word;
-	out[0] = '\0';
-	json_array_foreach(words, i, word)
-	{
-		const char *text = json_string_value(word);
-		int n = snprintf(out + used, room - used, "%s%s", i ? " " : "", text ? text : "");
-		used = n < 0 || (size_t)n >= room - used ? room - 1 : used + (size_t)n;
-	}
-	if (json_array_size(words) == 0) {
-		char name[64];
-		text_of(process, "name", name, sizeof(name));
-		snprintf(out, room, "[%s]", name);
-	}
-	pg_sanitize(out);
-}
-
-/* "tcp 0.0.0.0:8080, ..." of what process `pid` listens on. */
-static void sockets_of(json_t *sockets, long long pid, char *out, size_t room)
-{
-	size_t used = 0, i;
-	json_t *socket;
-	out[0] = '\0';
-	json_array_foreach(sockets, i, socket)
-	{
-		char protocol[8], address[64];
-		if (number_of(socket, "pid") != pid)
-			continue;
-		text_of(socket, "protocol", protocol, sizeof(protocol));
-		text_of(socket, "address", address, sizeof(address));
-		bool is_ip6 = strchr(address, ':') != NULL;
-		int n = snprintf(out + used, room - used,
-				 is_ip6 ? "%s%s [%s]:%lld" : "%s%s %s:%lld", used ? ", " : "",
-				 protocol, address, number_of(socket, "port"));
-		used = n < 0 || (size_t)n >= room - used ? room - 1 : used + (size_t)n;
-	}
-}
-
-static void print_table(struct pg_output *out, json_t *root)
-{
-	json_t *sockets = json_object_get(root, "sockets"), *process;
-	char command[256], listens[256];
-	size_t i;
-	pg_output_print(out, "%7s %7s %7s  %-22s %s", "PID", "PPID", "UID", "LISTENS", "COMMAND");
-	json_array_foreach(json_object_get(root, "processes"), i, process)
-	{
-		long long pid = number_of(process, "pid");
-		command_of(process, command, sizeof(command));
-		sockets_of(sockets, pid, listens, sizeof(listens));
-		pg_output_print(out, "%7lld %7lld %7lld  %-22s %.120s", pid,
-				number_of(process, "ppid"), number_of(process, "uid"),
-				listens[0] ? listens : "-", command);
-	}
-	sockets_of(sockets, 0, listens, sizeof(listens));
-	if (listens[0])
-		pg_output_print(out, "of processes that this agent cannot see: %s", listens);
+	pg_output_print(ctx, "%s", line);
 }
 
 static int show(struct pg_pod_job *job, struct pg_err *err)
@@ -98,13 +27,13 @@ static int show(struct pg_pod_job *job, struct pg_err *err)
 	json_t *root = rc == 0 ? json_loadb(pg_buf_str(&body), body.len, 0, NULL) : NULL;
 	pg_buf_fini(&body);
 	if (rc == 0 && !json_is_object(root)) {
-		rc = pg_fail(err, -EPROTO, "the agent's list of processes is not of its form");
-		pg_blame(err, PG_TARGET);
+		pg_fail(err, -EPROTO, "the agent's list of processes is not of its form");
+		rc = pg_hint(err, PG_TARGET, "choose podgraft's agent with --image");
 	}
-	if (rc == 0) {
-		print_table(&job->app->out, root);
+	if (rc == 0 && pg_process_table(root, print_line, &job->app->out) < 0)
+		rc = pg_fail(err, -ENOMEM, "list the processes");
+	if (rc == 0)
 		pg_output_json(&job->app->out, json_incref(root));
-	}
 	json_decref(root);
 	return rc;
 }

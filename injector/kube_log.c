@@ -9,6 +9,9 @@
 #include "proto/base/mem.h"
 #include "proto/base/num.h"
 
+/* A banner has 100 bytes; the server hands out no more of a program that never ends its line. */
+#define START_OF_LOG "&follow=true&limitBytes=8192"
+
 enum { QUOTE_MAX = 300, TAIL_MS = 5000, MORE_LINES_MS = 500 };
 
 bool pg_kube_log_is_early(const struct pg_kube_status *st)
@@ -55,8 +58,8 @@ static int open_when_ready(struct pg_kube_api *api, const char *ns, const char *
 {
 	for (uint64_t pause = 50;; pause = pg_min_u64(pause * 2, 1000)) {
 		struct pg_kube_status st = { 0 };
-		int rc = open_log(api, ns, pod, container, "&follow=true", deadline_ms, out, &st,
-				  err);
+		int rc =
+			open_log(api, ns, pod, container, START_OF_LOG, deadline_ms, out, &st, err);
 		bool again = st.http != 0 && pg_kube_log_is_early(&st);
 		if (rc == 0 || !again || pg_loop_now_ms(api->loop) + pause >= deadline_ms)
 			return rc;

@@ -126,7 +126,9 @@ void pg_output_warn(struct pg_output *o, const char *fmt, ...)
 void pg_output_json(struct pg_output *o, json_t *value)
 {
 	if (o->format == PG_FORMAT_JSON) {
-		char *text = value ? json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+		/* In ASCII: U+0080 to U+009F steer a terminal like the controls below them. */
+		const size_t flags = JSON_COMPACT | JSON_ENCODE_ANY | JSON_ENSURE_ASCII;
+		char *text = value ? json_dumps(value, flags) : NULL;
 		fprintf(o->results, "%s\n",
 			text ? text : "{\"event\":\"warning\",\"message\":\"an event was lost\"}");
 		flush_results(o);

@@ -47,6 +47,16 @@ static enum pg_reset on_opened(void *ctx, struct pg_stream *s, const Podgraft__V
 	return t->config.events.opened(t->config.ctx, s, open, relay_out);
 }
 
+/* Ours does not break the protocol. */
+static void hint_at_image(struct pg_err *why)
+{
+	if (why->code == -EPROTO)
+		pg_hint(why, PG_LINK,
+			"if it happens again, see that --image names podgraft's agent of version "
+			"%s",
+			PG_VERSION);
+}
+
 static void on_link_ended(void *ctx, const struct pg_err *why)
 {
 	struct pg_tunnel *t = ctx;
@@ -55,6 +65,7 @@ static void on_link_ended(void *ctx, const struct pg_err *why)
 	else
 		pg_fail(&t->why, -ECONNRESET, "the agent or a server between ended the link.");
 	t->why.whose = PG_LINK;
+	hint_at_image(&t->why);
 	t->stirred = true;
 	pg_link_free(t->link);
 	t->link = NULL;
@@ -157,10 +168,13 @@ int pg_tunnel_ask(struct pg_tunnel *t, Podgraft__V1__Control *question,
 		*err = t->why;
 		return err->code;
 	}
-	if (rc < 0) {
-		pg_fail(err, rc, "the agent does not answer");
-		return pg_blame(err, PG_LINK);
+	if (rc == -ETIMEDOUT) {
+		pg_fail(err, rc, "the agent does not answer within %d s.", ANSWER_MS / 1000);
+		return pg_hint(err, PG_LINK, "see what it says: kubectl logs -n %s %s -c %s",
+			       t->config.pod->ns, t->config.pod->name, t->graft.container);
 	}
+	if (rc < 0)
+		return pg_fail(err, rc, "ask the agent");
 	rc = pg_msg_unpack(t->answer, t->answer_len, answer, NULL);
 	return rc < 0 ? pg_fail(err, rc, "read the agent's answer") : 0;
 }
