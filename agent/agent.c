@@ -1,6 +1,7 @@
 #include "agent/agent.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -148,6 +149,19 @@ static void on_session_ended(void *ctx, struct pg_session *s)
 	restart_idle(a);
 }
 
+static void on_undo(void *ctx, struct pg_session *asker, Podgraft__V1__Undone *undone)
+{
+	struct pg_agent *a = ctx;
+	char why[128];
+	undone->redirects = (uint32_t)pg_redirects_count(a->redirects);
+	undone->connections = (uint32_t)pg_connections_open(a->connections);
+	for (size_t i = 0; i < a->session_count; i++)
+		if (a->sessions[i] != asker)
+			pg_session_tell_undone(a->sessions[i], undone);
+	snprintf(why, sizeof(why), "undone by %s", undone->by);
+	stop(a, why);
+}
+
 static struct pg_session *find_or_add(struct pg_agent *a, const uint8_t id[PG_SESSION_BYTES])
 {
 	for (size_t i = 0; i < a->session_count; i++)
@@ -161,6 +175,7 @@ static struct pg_session *find_or_add(struct pg_agent *a, const uint8_t id[PG_SE
 					    .connections = a->connections,
 					    .max_streams =
 						    room_bytes(&a->config) / PG_BY_LAPTOP_BYTES + 1,
+					    .undo = on_undo,
 					    .ended = on_session_ended,
 					    .ctx = a };
 	memcpy(config.id, id, PG_SESSION_BYTES);

@@ -286,6 +286,33 @@ static void answer_ports(struct lane *lane, uint32_t request)
 	say(lane, &msg);
 }
 
+static void tell_undone(struct lane *lane, uint32_t request, Podgraft__V1__Undone *undone)
+{
+	Podgraft__V1__Control msg = PODGRAFT__V1__CONTROL__INIT;
+	msg.request = request;
+	msg.body_case = PODGRAFT__V1__CONTROL__BODY_UNDONE;
+	msg.undone = undone;
+	if (pg_link_send(lane->link, &msg) < 0)
+		pg_log(lane->session->config.log, PG_ERROR, "no memory to answer a laptop");
+}
+
+void pg_session_tell_undone(struct pg_session *s, Podgraft__V1__Undone *undone)
+{
+	for (int i = 0; i < PG_SESSION_LANES; i++)
+		if (s->lanes[i].link)
+			tell_undone(&s->lanes[i], 0, undone);
+}
+
+static void undo(struct lane *lane, uint32_t request, char *by)
+{
+	struct pg_session *s = lane->session;
+	Podgraft__V1__Undone undone = PODGRAFT__V1__UNDONE__INIT;
+	undone.by = by;
+	pg_takeover_cancel(pg_take_ptr(&s->takeover));
+	s->config.undo(s->config.ctx, s, &undone);
+	tell_undone(lane, request, &undone);
+}
+
 static void on_control(void *ctx, const Podgraft__V1__Control *msg)
 {
 	struct lane *lane = ctx;
@@ -298,6 +325,9 @@ static void on_control(void *ctx, const Podgraft__V1__Control *msg)
 		break;
 	case PODGRAFT__V1__CONTROL__BODY_PORTS_REQUEST:
 		answer_ports(lane, msg->request);
+		break;
+	case PODGRAFT__V1__CONTROL__BODY_UNDO:
+		undo(lane, msg->request, msg->undo->by);
 		break;
 	case PODGRAFT__V1__CONTROL__BODY_GOODBYE:
 		pg_redirects_stop_all(lane->session->config.redirects, lane->session);

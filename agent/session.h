@@ -5,6 +5,7 @@
 #include "agent/connections.h"
 #include "agent/redirects.h"
 #include "proto/wire/auth.h"
+#include "proto/wire/msg.h"
 
 /* One laptop and everything it started here. Its lanes carry the streams; when the last one is
  * gone, so are its redirects. */
@@ -17,6 +18,9 @@ struct pg_session_config {
 	struct pg_connections *connections;
 	uint8_t id[PG_SESSION_BYTES];
 	size_t max_streams;
+	/* The laptop of `asker` wants everything of this agent to end, for `by`: tells the other
+	 * sessions (pg_session_tell_undone()), ends it, and fills *undone, whose `by` is set. */
+	void (*undo)(void *ctx, struct pg_session *asker, Podgraft__V1__Undone *undone);
 	/* The session is over and everything of it undone; it frees itself after this call. */
 	void (*ended)(void *ctx, struct pg_session *s);
 	void *ctx;
@@ -29,6 +33,9 @@ struct pg_session *pg_session_new(const struct pg_session_config *config);
 
 /* Adds a lane over the socket `fd` (taken in any case). -ENOMEM, -EMFILE: too many lanes. */
 int pg_session_lane(struct pg_session *s, int fd, const uint8_t *extra, size_t n);
+
+/* Tells the laptop that the agent ends. */
+void pg_session_tell_undone(struct pg_session *s, Podgraft__V1__Undone *undone);
 
 const uint8_t *pg_session_id(const struct pg_session *s);
 

@@ -32,6 +32,7 @@ struct laptop {
 	Podgraft__V1__RedirectState state;
 	int code;
 	char text[256], holder[65];
+	unsigned undone; /* redirects that ended with the agent */
 };
 
 struct world {
@@ -88,6 +89,10 @@ PG_UNUSED static void on_control(void *ctx, const Podgraft__V1__Control *msg)
 		return;
 	}
 	l->answered = true;
+	if (msg->body_case == PODGRAFT__V1__CONTROL__BODY_UNDONE) {
+		l->undone = msg->undone->redirects;
+		snprintf(l->holder, sizeof(l->holder), "%s", msg->undone->by);
+	}
 	if (msg->body_case != PODGRAFT__V1__CONTROL__BODY_REDIRECT_STATUS)
 		return;
 	if (msg->request == 0)
@@ -114,6 +119,16 @@ PG_UNUSED static void on_session_ended(void *ctx, struct pg_session *s)
 	for (int i = 0; i < LAPTOPS; i++)
 		if (w->laptops[i].session == s)
 			w->laptops[i].session = NULL;
+}
+
+PG_UNUSED static void on_undo(void *ctx, struct pg_session *asker, Podgraft__V1__Undone *undone)
+{
+	struct world *w = ctx;
+	undone->redirects = (uint32_t)pg_redirects_count(w->redirects);
+	for (int i = 0; i < LAPTOPS; i++)
+		if (w->laptops[i].session && w->laptops[i].session != asker)
+			pg_session_tell_undone(w->laptops[i].session, undone);
+	pg_redirects_stop_all(w->redirects, NULL);
 }
 
 PG_UNUSED static void on_emptied(void *ctx)
@@ -168,6 +183,7 @@ PG_UNUSED static int begin_session(struct world *w, struct laptop *l)
 					    .redirects = w->redirects,
 					    .connections = w->connections,
 					    .max_streams = MAX_STREAMS,
+					    .undo = on_undo,
 					    .ended = on_session_ended,
 					    .ctx = w };
 	config.id[0] = (uint8_t)(l - w->laptops);

@@ -112,6 +112,31 @@ static void who_waits_may_leave(void **state)
 	pg_rules_close(hangs);
 }
 
+/* Who asks for it is answered, everybody else of the same key is told. */
+static void undo_ends_everything_and_tells_everybody(void **state)
+{
+	struct world *w = *state;
+	struct laptop *ann = &w->laptops[0], *also_ann = &w->laptops[1];
+	Podgraft__V1__Undo body = PODGRAFT__V1__UNDO__INIT;
+	Podgraft__V1__Control msg = PODGRAFT__V1__CONTROL__INIT;
+	assert_int_equal(begin_session(w, also_ann), 0);
+	assert_int_equal(add_lane(also_ann, 0, NULL), 0);
+	assert_int_equal(start(ann, 1, PORT, "ann@laptop"), 0);
+	assert_int_equal(start(ann, 2, OTHER_PORT, "ann@laptop"), 0);
+	body.by = (char *)(uintptr_t) "ann@desk";
+	msg.body_case = PODGRAFT__V1__CONTROL__BODY_UNDO;
+	msg.undo = &body;
+	ann->answered = false;
+	assert_int_equal(ask(also_ann, &msg), 0);
+	turn(w, 20);
+	assert_true(ann->answered);
+	assert_int_equal(also_ann->undone, 2);
+	assert_int_equal(ann->undone, 2);
+	assert_string_equal(ann->holder, "ann@desk");
+	assert_int_equal(pg_redirects_count(w->redirects), 0);
+	assert_int_equal(who_answers(w, POD4), APP);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -120,6 +145,7 @@ int main(void)
 		TEST(the_loser_is_told_and_its_connections_go_on),
 		TEST(from_ones_own_other_podgraft_too),
 		TEST(who_waits_may_leave),
+		TEST(undo_ends_everything_and_tells_everybody),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

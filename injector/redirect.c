@@ -23,6 +23,8 @@ struct entry {
 	struct pg_redirects *all;
 	struct pg_redirect_want want;
 	bool armed;
+	bool was_armed;         /* once: what it is taken from later is not taken back */
+	bool taken;             /* somebody else has the port: it is not armed again */
 	struct pg_probe *probe; /* while parked: waits for somebody to listen here */
 };
 
@@ -175,8 +177,10 @@ static int explain(const Podgraft__V1__RedirectStatus *st, uint16_t port, struct
 		holder[0] ? holder : "somebody else", when);
 	if (st->code == EEXIST) /* the same agent, hence the same key */
 		return pg_hint(err, PG_TARGET,
-			       "that is a podgraft of your own: end it there, then try again");
-	return pg_hint(err, PG_TARGET, "ask them to end it, or choose another pod");
+			       "that is a podgraft of your own: end it there, or take the port "
+			       "over with --take-over");
+	return pg_hint(err, PG_TARGET,
+		       "ask them to end it, or take the port over with --take-over");
 }
 
 int pg_redirects_add(struct pg_redirects *r, const struct pg_redirect_want *want,
@@ -197,6 +201,7 @@ static void start_message(const struct pg_redirects *r, size_t i,
 	start->port = r->entries[i].want.pod_port;
 	start->no_local = r->manner->no_local;
 	start->no_fallback = r->manner->no_fallback;
+	start->take_over = r->manner->take_over && !r->entries[i].was_armed;
 	start->owner = (char *)r->manner->owner;
 	podgraft__v1__control__init(msg);
 	msg->body_case = PODGRAFT__V1__CONTROL__BODY_REDIRECT_START;
@@ -222,6 +227,7 @@ static int arm_one(struct pg_redirects *r, size_t i, struct pg_tunnel *t, char m
 		snprintf(mechanism_out, 32, "%s", st->text);
 	pg_msg_free(answer);
 	e->armed = rc == 0;
+	e->was_armed = e->was_armed || e->armed;
 	return rc;
 }
 
@@ -232,7 +238,8 @@ int pg_redirects_arm(struct pg_redirects *r, struct pg_tunnel *t, char mechanism
 	uint64_t patience_ms = pg_loop_now_ms(r->loop) + OWN_PATIENCE_MS;
 	r->tunnel = t;
 	for (size_t i = 0; i < r->count;) {
-		int rc = r->entries[i].armed ? 0 : arm_one(r, i, t, mechanism_out, err);
+		bool done = r->entries[i].armed || r->entries[i].taken;
+		int rc = done ? 0 : arm_one(r, i, t, mechanism_out, err);
 		if (rc == 0) {
 			i++;
 			continue;
@@ -294,6 +301,20 @@ static void say_told(struct pg_redirects *r, const struct entry *e, bool parked)
 		       e->want.pod_port, text);
 }
 
+static void end_taken(struct pg_redirects *r, struct entry *e, const char *holder)
+{
+	char by[PG_OWNER_MAX + 1];
+	if (e->taken)
+		return;
+	snprintf(by, sizeof(by), "%s", holder[0] ? holder : "somebody else");
+	pg_sanitize(by);
+	e->taken = true;
+	e->armed = false;
+	stop_probing(e);
+	if (r->manner->taken)
+		r->manner->taken(r->manner->ctx, e->want.pod_port, by);
+}
+
 void pg_redirects_told(struct pg_redirects *r, struct pg_tunnel *t,
 		       const Podgraft__V1__Control *msg)
 {
@@ -302,7 +323,11 @@ void pg_redirects_told(struct pg_redirects *r, struct pg_tunnel *t,
 	    st->redirect > r->count || t != r->tunnel)
 		return;
 	struct entry *e = &r->entries[st->redirect - 1];
-	if (st->state == PODGRAFT__V1__REDIRECT_STATE__REDIRECT_STATE_PARKED && !e->probe) {
+	if (st->state == PODGRAFT__V1__REDIRECT_STATE__REDIRECT_STATE_TAKEN) {
+		end_taken(r, e, st->holder);
+	} else if (e->taken) {
+		return; /* it is not ours any more, whatever it says */
+	} else if (st->state == PODGRAFT__V1__REDIRECT_STATE__REDIRECT_STATE_PARKED && !e->probe) {
 		say_told(r, e, true);
 		e->probe = pg_probe_new(r->loop, &e->want.local, on_found, e);
 	} else if (st->state == PODGRAFT__V1__REDIRECT_STATE__REDIRECT_STATE_ARMED && e->probe) {
@@ -337,5 +362,7 @@ struct pg_redirect_counts pg_redirects_counts(const struct pg_redirects *r)
 	counts.redirects = r->count;
 	for (size_t i = 0; i < r->count; i++)
 		counts.parked += r->entries[i].probe != NULL;
+	for (size_t i = 0; i < r->count; i++)
+		counts.taken += r->entries[i].taken;
 	return counts;
 }

@@ -21,13 +21,18 @@ struct pg_redirect_counts {
 	size_t open;
 	size_t redirects; /* that were added */
 	size_t parked;    /* of them: nobody answers here, the app does */
+	size_t taken;     /* of them: somebody else has the port now */
 };
 
 /* What all redirects of one command have in common. */
 struct pg_redirect_manner {
 	bool no_local;     /* leave connections from inside the pod alone */
 	bool no_fallback;  /* what nobody answers here is reset instead of given to the app */
+	bool take_over;    /* from whoever has the port when it is first armed */
 	const char *owner; /* shown to others who want the same port: "ann@laptop" */
+	/* Somebody else has taken a port over: its redirect is over, its connections go on. */
+	void (*taken)(void *ctx, uint16_t pod_port, const char *by);
+	void *ctx;
 };
 
 /* `log` and `manner` are borrowed. NULL: out of memory. */
@@ -52,7 +57,7 @@ void pg_redirects_disarmed(struct pg_redirects *r);
 /* Takes every rule back; connections go on. Errors are logged: the link's end does it as well. */
 void pg_redirects_stop(struct pg_redirects *r, struct pg_tunnel *t);
 
-/* The tunnel's `told` event: a redirect was parked, or is armed again. */
+/* The tunnel's `told` event: a redirect was parked, is armed again, or was taken over. */
 void pg_redirects_told(struct pg_redirects *r, struct pg_tunnel *t,
 		       const Podgraft__V1__Control *msg);
 

@@ -36,7 +36,8 @@ struct run {
 	char mechanism[32];
 	struct pg_err lost; /* why the link is gone */
 	bool is_lost;
-	bool is_gone; /* the target is not there any more */
+	bool is_gone;       /* the target is not there any more */
+	struct pg_err over; /* why there is nothing left to serve, by the will of others; code 0 */
 	struct pg_back_off back_off;
 	unsigned interrupts; /* signals since the redirect was up */
 	int signo;
@@ -90,10 +91,41 @@ static enum pg_reset on_opened(void *ctx, struct pg_stream *s, const Podgraft__V
 	return pg_redirects_opened(r->redirects, s, open, relay_out);
 }
 
+/* One port is somebody else's now; with the last one there is nothing left to do. */
+static void on_taken(void *ctx, uint16_t port, const char *by)
+{
+	struct run *r = ctx;
+	struct pg_redirect_counts n = pg_redirects_counts(r->redirects);
+	bool is_last = n.taken == n.redirects;
+	pg_output_event(&r->app->out, "taken", "{s:i, s:s}", "port", port, "by", by);
+	if (!is_last && r->app->out.format == PG_FORMAT_TEXT)
+		pg_output_warn(&r->app->out, "port %u was taken over by %s", port, by);
+	if (!is_last)
+		return;
+	pg_fail(&r->over, -EBUSY, "port %u was taken over by %s.", port, by);
+	pg_hint(&r->over, PG_TARGET, "ask them, or take it back with --take-over");
+	r->stirred = true;
+}
+
+/* `podgraft undo`, with the same key: it is not for us to come back. */
+static void on_undone(struct run *r, const char *said)
+{
+	char by[PG_OWNER_MAX + 1];
+	snprintf(by, sizeof(by), "%s", said);
+	pg_sanitize(by);
+	pg_fail(&r->over, -ECONNABORTED, "ended by podgraft undo of %s.",
+		by[0] ? by : "somebody with the same key");
+	pg_hint(&r->over, PG_TARGET, "start it again when you want it back");
+	r->stirred = true;
+}
+
 static void on_told(void *ctx, const Podgraft__V1__Control *msg)
 {
 	struct run *r = ctx;
-	pg_redirects_told(r->redirects, r->tunnel, msg);
+	if (msg->body_case == PODGRAFT__V1__CONTROL__BODY_UNDONE)
+		on_undone(r, msg->undone->by);
+	else
+		pg_redirects_told(r->redirects, r->tunnel, msg);
 }
 
 static void show_status(struct run *r, const char *what)
@@ -298,14 +330,25 @@ static void end_child(struct run *r)
 	pg_loop_wait(r->app->loop, &r->stirred, pg_loop_now_ms(r->app->loop) + CHILD_END_MS);
 }
 
+/* What others ended is not taken back; connections that are open go on to their end. */
+static int let_go(struct run *r, struct pg_err *err)
+{
+	*err = r->over;
+	if (r->child) /* which serves them; it is ended next */
+		drain(r, r->interrupts);
+	return err->code;
+}
+
 /* Serves until a signal or the end of "-- CMD", whose status it then returns. */
 static int stay_up(struct run *r, struct pg_err *err)
 {
 	int rc = 0;
 	while (!r->leaving && rc == 0) {
-		r->stirred = r->is_lost;
+		r->stirred = r->is_lost || r->over.code;
 		pg_loop_wait(r->app->loop, &r->stirred, UINT64_MAX);
-		if (r->is_lost && !r->leaving)
+		if (r->over.code && !r->leaving)
+			rc = let_go(r, err);
+		else if (r->is_lost && !r->leaving)
 			rc = come_back(r, err);
 	}
 	if (r->child && pg_child_has_ended(r->child))
@@ -347,7 +390,10 @@ static int redirect(struct run *r, const struct pg_operands *ops, struct pg_err 
 	int first_port = r->values->pod.selector ? 0 : 1;
 	r->manner = (struct pg_redirect_manner){ .no_local = r->values->no_local,
 						 .no_fallback = r->values->no_fallback,
-						 .owner = r->owner };
+						 .take_over = r->values->take_over,
+						 .owner = r->owner,
+						 .taken = on_taken,
+						 .ctx = r };
 	r->redirects = pg_redirects_new(r->app->loop, &r->app->out.log, &r->manner);
 	if (!r->redirects)
 		return pg_fail(err, -ENOMEM, "start a redirect");

@@ -7,11 +7,12 @@ struct pg_redirect_values {
 	struct pg_pod_values pod; /* first: pg_pod_opts fills it */
 	const char *local_address;
 	bool no_local, no_fallback;
-	bool all_pods;
+	bool all_pods, take_over, event;
 };
 
 /* Redirects one pod, that of `target` (NULL with a selector), until it is given back: by a signal,
- * by the end of "-- COMMAND", or because it is gone for good. Returns the exit status, or a
+ * by the end of "-- COMMAND", because it is gone for
+ * good, or because others have taken over all of it. Returns the exit status, or a
  * negative errno. */
 int pg_redirect_run(struct pg_app *app, const struct pg_redirect_values *values, const char *target,
 		    const struct pg_operands *ops, struct pg_err *err);

@@ -134,7 +134,8 @@ static const char *bad_ports(const Podgraft__V1__Ports *m)
 static const char *bad_control(const Podgraft__V1__Control *m)
 {
 	if (m->request == 0 && m->body_case != PODGRAFT__V1__CONTROL__BODY_REDIRECT_STATUS &&
-	    m->body_case != PODGRAFT__V1__CONTROL__BODY_REDIRECT_COUNTS)
+	    m->body_case != PODGRAFT__V1__CONTROL__BODY_REDIRECT_COUNTS &&
+	    m->body_case != PODGRAFT__V1__CONTROL__BODY_UNDONE)
 		return "request";
 	switch (m->body_case) {
 	case PODGRAFT__V1__CONTROL__BODY_REDIRECT_START:
@@ -147,6 +148,10 @@ static const char *bad_control(const Podgraft__V1__Control *m)
 		return is_id(m->redirect_counts->redirect) ? NULL : "redirect_counts.redirect";
 	case PODGRAFT__V1__CONTROL__BODY_PORTS:
 		return bad_ports(m->ports);
+	case PODGRAFT__V1__CONTROL__BODY_UNDO:
+		return is_text(m->undo->by, PG_OWNER_MAX) ? NULL : "undo.by";
+	case PODGRAFT__V1__CONTROL__BODY_UNDONE:
+		return is_text(m->undone->by, PG_OWNER_MAX) ? NULL : "undone.by";
 	case PODGRAFT__V1__CONTROL__BODY_PORTS_REQUEST:
 	case PODGRAFT__V1__CONTROL__BODY_GOODBYE:
 		return NULL;

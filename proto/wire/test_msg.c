@@ -71,6 +71,19 @@ static struct msg_case {
 	  BYTES("\x42\x08\x08\x01\x10\x02\x18\x03\x20\x04"), 0, NULL },
 	{ "control: redirect_counts of nothing", BYTES("\x42\x02\x10\x02"), -EPROTO,
 	  "redirect_counts.redirect" },
+	{ "control: undo for bo",
+	  BYTES("\x08\x07\x4a\x04\x0a\x02"
+		"bo"),
+	  0, NULL },
+	{ "control: undo that nobody waits for",
+	  BYTES("\x4a\x04\x0a\x02"
+		"bo"),
+	  -EPROTO, "request" },
+	{ "control: undone, unasked",
+	  BYTES("\x52\x08\x0a\x02"
+		"bo\x10\x01\x18\x02"),
+	  0, NULL },
+	{ "control: undone by a newline", BYTES("\x52\x03\x0a\x01\n"), -EPROTO, "undone.by" },
 	{ "control: outgoing to 10.0.0.0/8 by uid 33",
 	  BYTES("\x08\x07\x12\x14\x08\x01\x10\x50\x40\x01\x4a\x08\x0a\x04\x0a\0\0\0\x10\x08\x50\x01"
 		"\x58"
