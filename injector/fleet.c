@@ -73,7 +73,8 @@ static void say_ports(struct post *p, const json_t *event)
 	size_t i;
 	json_t *one;
 	json_array_foreach(json_object_get(event, "redirects"), i, one)
-		pg_output_info(&p->fleet->app->out, "port %d of pod '%s' now reaches %s (%s, %s)",
+		pg_output_info(&p->fleet->app->out, "%sport %d of pod '%s' now reaches %s (%s, %s)",
+			       pg_json_true(one, "outgoing") ? "outgoing " : "",
 			       (int)pg_json_int(one, "port", 0), p->name, pg_json_str(one, "local"),
 			       pg_json_str(event, "mechanism"), pg_json_str(event, "transport"));
 }

@@ -14,6 +14,7 @@
 #include "injector/kube_patch.h"
 #include "injector/kube_plan.h"
 #include "injector/kube_resolve.h"
+#include "injector/kube_service.h"
 #include "injector/kube_start.h"
 #include "injector/state.h"
 #include "injector/state_dir.h"
@@ -73,6 +74,13 @@ static void kube_unfollow(struct pg_platform *p, struct pg_pod_follow *f)
 {
 	(void)p;
 	pg_kube_follow_free(f);
+}
+
+static int kube_service(struct pg_platform *p, const char *ns, const char *name,
+			struct pg_network out[PG_SERVICE_ADDRESSES], size_t *count_out,
+			struct pg_err *err)
+{
+	return pg_kube_service_addresses(&kube_of(p)->api, ns, name, out, count_out, err);
 }
 
 /* Makes sure that k->seen is `pod`, and not long ago. */
@@ -287,6 +295,7 @@ static const struct pg_platform_ops kube_ops = {
 	.next = kube_next,
 	.unfollow = kube_unfollow,
 	.plan = kube_plan,
+	.service = kube_service,
 	.graft = kube_graft,
 	.forget = kube_forget,
 	.dial = kube_dial,

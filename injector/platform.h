@@ -6,6 +6,7 @@
 #include "proto/base/err.h"
 #include "proto/io/lane.h"
 #include "proto/io/loop.h"
+#include "proto/io/network.h"
 #include "proto/wire/auth.h"
 
 /* Where pods live: what a command may ask of Kubernetes or Podman without knowing which one it
@@ -15,7 +16,7 @@ struct pg_platform;
 struct pg_output;
 struct pg_plan;
 
-enum { PG_POD_PORTS = 64 };
+enum { PG_POD_PORTS = 64, PG_SERVICE_ADDRESSES = 4 };
 
 enum pg_profile { PG_PROFILE_REDIRECT, PG_PROFILE_FORWARD, PG_PROFILE_INSPECT, PG_PROFILE_COUNT };
 
@@ -100,6 +101,10 @@ struct pg_platform_ops {
 	 * read is no failure. */
 	int (*plan)(struct pg_platform *p, const struct pg_target_spec *target,
 		    const struct pg_graft_spec *graft, struct pg_plan *out, struct pg_err *err);
+	/* The addresses at which pods dial the Service `name`. */
+	int (*service)(struct pg_platform *p, const char *ns, const char *name,
+		       struct pg_network out[PG_SERVICE_ADDRESSES], size_t *count_out,
+		       struct pg_err *err);
 	/* Reuses a running agent of our own record, else grafts one and waits until it listens. */
 	int (*graft)(struct pg_platform *p, const struct pg_pod *pod,
 		     const struct pg_graft_spec *spec, struct pg_graft *out, struct pg_err *err);

@@ -7,6 +7,7 @@
 #include <uv.h>
 
 #include "injector/probe.h"
+#include "injector/redirect_start.h"
 #include "proto/base/mem.h"
 #include "proto/io/relay.h"
 #include "proto/io/sock.h"
@@ -46,6 +47,11 @@ struct pg_redirects {
 	struct pg_redirect_counts counts;
 	struct pg_rate refusals, parkings; /* what a client or an agent can make us say at will */
 };
+
+const char *pg_redirect_word(const struct pg_redirect_want *want)
+{
+	return want->outgoing ? "outgoing " : "";
+}
 
 struct pg_redirects *pg_redirects_new(struct pg_loop *loop, const struct pg_log *log,
 				      const struct pg_redirect_manner *manner)
@@ -92,7 +98,8 @@ static void say_refused(struct pg_redirects *r, const struct entry *e, const cha
 	r->counts.refused++;
 	pg_addr_text(&e->want.local, text);
 	if (pg_rate_pass(&r->refusals, 1, REFUSALS_MS, pg_loop_now_ms(r->loop)) > 0)
-		pg_log(r->log, PG_INFO, "port %u: %s: %s", e->want.pod_port, text, why);
+		pg_log(r->log, PG_INFO, "%sport %u: %s: %s", pg_redirect_word(&e->want),
+		       e->want.pod_port, text, why);
 }
 
 static void on_relay_ended(void *ctx, enum pg_reset why)
@@ -128,6 +135,22 @@ static int add(struct pg_redirects *r, const struct entry *e, int fd, struct con
 	return 0;
 }
 
+/* Tells whoever wants to know who calls, and the local program, if it is to be told. */
+static int introduce(struct pg_redirects *r, const struct entry *e, const Podgraft__V1__Open *open,
+		     struct pg_relay *relay)
+{
+	struct sockaddr_storage peer = { 0 }, local = { 0 };
+	uint8_t header[PG_PROXY_HEADER_MAX];
+	pg_addr_set(&peer, open->peer_address.data, (int)open->peer_address.len,
+		    (uint16_t)open->peer_port);
+	pg_addr_set(&local, open->local_address.data, (int)open->local_address.len,
+		    (uint16_t)open->local_port);
+	if (r->manner->opened)
+		r->manner->opened(r->manner->ctx, &e->want, &peer, &local);
+	size_t n = pg_proxy_header(r->manner->proxy, &peer, &local, header);
+	return n > 0 ? pg_relay_begin_with(relay, header, n) : 0;
+}
+
 enum pg_reset pg_redirects_opened(void *ctx, struct pg_stream *s, const Podgraft__V1__Open *open,
 				  struct pg_relay **relay_out)
 {
@@ -146,22 +169,29 @@ enum pg_reset pg_redirects_opened(void *ctx, struct pg_stream *s, const Podgraft
 		pg_sock_close_reset(fd);
 		return PG_RESET_LIMIT;
 	}
+	if (introduce(r, e, open, c->relay) < 0) {
+		pg_relay_free(c->relay);
+		drop(c);
+		return PG_RESET_LIMIT;
+	}
 	pg_relay_attach(c->relay, s);
 	*relay_out = c->relay;
 	return 0;
 }
 
 /* What the agent said about a redirect that it could not arm. */
-static int explain(const Podgraft__V1__RedirectStatus *st, uint16_t port, struct pg_err *err)
+static int explain(const Podgraft__V1__RedirectStatus *st, const struct pg_redirect_want *want,
+		   struct pg_err *err)
 {
 	char text[PG_TEXT_MAX + 1];
+	const char *word = pg_redirect_word(want);
 	size_t n = (size_t)snprintf(text, sizeof(text), "%s", st->text);
 	pg_sanitize(text);
 	if (n > 0 && n < sizeof(text) && text[n - 1] == '.') /* ours ends in one */
 		text[n - 1] = '\0';
 	if (st->code != EBUSY && st->code != EEXIST) {
-		pg_fail(err, st->code > 0 ? -st->code : -EIO, "redirect of port %u: %s.", port,
-			text);
+		pg_fail(err, st->code > 0 ? -st->code : -EIO, "redirect of %sport %u: %s.", word,
+			want->pod_port, text);
 		snprintf(text, sizeof(text), "%s", st->hint);
 		pg_sanitize(text);
 		return text[0] ? pg_hint(err, PG_TARGET, "%s", text) : pg_blame(err, PG_TARGET);
@@ -173,7 +203,7 @@ static int explain(const Podgraft__V1__RedirectStatus *st, uint16_t port, struct
 	struct tm tm;
 	if (st->since > 0 && localtime_r(&since, &tm))
 		strftime(when, sizeof(when), " since %F %T", &tm);
-	pg_fail(err, -st->code, "port %u is redirected by %s%s.", port,
+	pg_fail(err, -st->code, "%sport %u is redirected by %s%s.", word, want->pod_port,
 		holder[0] ? holder : "somebody else", when);
 	if (st->code == EEXIST) /* the same agent, hence the same key */
 		return pg_hint(err, PG_TARGET,
@@ -192,38 +222,29 @@ int pg_redirects_add(struct pg_redirects *r, const struct pg_redirect_want *want
 	return 0;
 }
 
-/* The message that starts (or starts again) the redirect `i`; `start` is its body. */
-static void start_message(const struct pg_redirects *r, size_t i,
-			  Podgraft__V1__RedirectStart *start, Podgraft__V1__Control *msg)
+static void start_message(const struct entry *e, struct pg_redirect_start *out)
 {
-	podgraft__v1__redirect_start__init(start);
-	start->redirect = (uint32_t)i + 1;
-	start->port = r->entries[i].want.pod_port;
-	start->no_local = r->manner->no_local;
-	start->no_fallback = r->manner->no_fallback;
-	start->take_over = r->manner->take_over && !r->entries[i].was_armed;
-	start->owner = (char *)r->manner->owner;
-	podgraft__v1__control__init(msg);
-	msg->body_case = PODGRAFT__V1__CONTROL__BODY_REDIRECT_START;
-	msg->redirect_start = start;
+	uint32_t id = (uint32_t)(e - e->all->entries) + 1;
+	pg_redirect_start_fill(out, id, &e->want, e->all->manner);
+	out->body.take_over = e->all->manner->take_over && !e->was_armed;
 }
 
 static int arm_one(struct pg_redirects *r, size_t i, struct pg_tunnel *t, char mechanism_out[32],
 		   struct pg_err *err)
 {
 	struct entry *e = &r->entries[i];
-	Podgraft__V1__RedirectStart start;
-	Podgraft__V1__Control question, *answer;
-	start_message(r, i, &start, &question);
-	int rc = pg_tunnel_ask(t, &question, &answer, err);
+	struct pg_redirect_start start;
+	Podgraft__V1__Control *answer;
+	start_message(e, &start);
+	int rc = pg_tunnel_ask(t, &start.msg, &answer, err);
 	if (rc < 0)
 		return rc;
 	const Podgraft__V1__RedirectStatus *st = answer->redirect_status;
 	if (answer->body_case != PODGRAFT__V1__CONTROL__BODY_REDIRECT_STATUS)
 		rc = pg_fail(err, -EPROTO, "the agent answers another question");
 	else if (st->state != PODGRAFT__V1__REDIRECT_STATE__REDIRECT_STATE_ARMED)
-		rc = explain(st, e->want.pod_port, err);
-	else
+		rc = explain(st, &e->want, err);
+	else if (!e->want.outgoing || !mechanism_out[0])
 		snprintf(mechanism_out, 32, "%s", st->text);
 	pg_msg_free(answer);
 	e->armed = rc == 0;
@@ -250,7 +271,8 @@ int pg_redirects_arm(struct pg_redirects *r, struct pg_tunnel *t, char mechanism
 		if (rc != -EEXIST || now > patience_ms)
 			return rc;
 		if (pg_loop_wait(r->loop, &never, now + OWN_RETRY_MS) == -ECANCELED)
-			return pg_fail(err, -ECANCELED, "redirect port %u",
+			return pg_fail(err, -ECANCELED, "redirect %sport %u",
+				       pg_redirect_word(&r->entries[i].want),
 				       r->entries[i].want.pod_port);
 	}
 	return 0;
@@ -275,12 +297,11 @@ void pg_redirects_disarmed(struct pg_redirects *r)
 static void on_found(void *ctx)
 {
 	struct entry *e = ctx;
-	Podgraft__V1__RedirectStart start;
-	Podgraft__V1__Control question;
-	start_message(e->all, (size_t)(e - e->all->entries), &start, &question);
-	if (e->all->tunnel && pg_tunnel_tell(e->all->tunnel, &question) < 0)
-		pg_log(e->all->log, PG_WARN, "port %u: cannot ask the agent to redirect again",
-		       e->want.pod_port);
+	struct pg_redirect_start start;
+	start_message(e, &start);
+	if (e->all->tunnel && pg_tunnel_tell(e->all->tunnel, &start.msg) < 0)
+		pg_log(e->all->log, PG_WARN, "%sport %u: cannot ask the agent to redirect again",
+		       pg_redirect_word(&e->want), e->want.pod_port);
 }
 
 /* Tells of a change that the agent announced, but not for ever when it does so all the time. */
@@ -291,14 +312,13 @@ static void say_told(struct pg_redirects *r, const struct entry *e, bool parked)
 		return;
 	pg_addr_text(&e->want.local, text);
 	if (parked)
-		pg_log(r->log, PG_WARN,
-		       "port %u: parked: %s does not take connections, so the app serves its "
-		       "clients "
-		       "itself",
-		       e->want.pod_port, text);
+		pg_log(r->log, PG_WARN, "%sport %u: parked: %s does not take connections, so %s",
+		       pg_redirect_word(&e->want), e->want.pod_port, text,
+		       e->want.outgoing ? "they go where the pod means them to"
+					: "the app serves its clients itself");
 	else
-		pg_log(r->log, PG_WARN, "port %u: %s takes connections: redirected again",
-		       e->want.pod_port, text);
+		pg_log(r->log, PG_WARN, "%sport %u: %s takes connections: redirected again",
+		       pg_redirect_word(&e->want), e->want.pod_port, text);
 }
 
 static void end_taken(struct pg_redirects *r, struct entry *e, const char *holder)
@@ -312,7 +332,7 @@ static void end_taken(struct pg_redirects *r, struct entry *e, const char *holde
 	e->armed = false;
 	stop_probing(e);
 	if (r->manner->taken)
-		r->manner->taken(r->manner->ctx, e->want.pod_port, by);
+		r->manner->taken(r->manner->ctx, &e->want, by);
 }
 
 void pg_redirects_told(struct pg_redirects *r, struct pg_tunnel *t,
@@ -351,8 +371,9 @@ void pg_redirects_stop(struct pg_redirects *r, struct pg_tunnel *t)
 		if (pg_tunnel_ask(t, &question, &answer, &err) == 0)
 			pg_msg_free(answer);
 		else
-			pg_log(r->log, PG_DEBUG, "stop the redirect of port %u: %s",
-			       r->entries[i].want.pod_port, err.what);
+			pg_log(r->log, PG_DEBUG, "stop the redirect of %sport %u: %s",
+			       pg_redirect_word(&r->entries[i].want), r->entries[i].want.pod_port,
+			       err.what);
 	}
 }
 

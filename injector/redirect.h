@@ -3,17 +3,23 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
+#include "injector/proxy_protocol.h"
 #include "injector/tunnel.h"
 #include "proto/base/log.h"
+#include "proto/io/network.h"
 
 /* The laptop's half of redirects: which port of the pod goes to which local address, and the
  * connections on their way there. */
 struct pg_redirects;
 
 struct pg_redirect_want {
+	bool outgoing; /* the pod's own connections to that port of others */
 	uint16_t pod_port;
 	struct sockaddr_storage local; /* where its connections go on this machine */
 };
+
+/* "" or "outgoing ", as messages say it before "port 80". */
+const char *pg_redirect_word(const struct pg_redirect_want *want);
 
 struct pg_redirect_counts {
 	uint64_t total, refused; /* connections so far; those that the local side did not take */
@@ -24,14 +30,28 @@ struct pg_redirect_counts {
 	size_t taken;     /* of them: somebody else has the port now */
 };
 
+/* Which of the pod's own connections outgoing redirects take. */
+struct pg_redirect_scope {
+	struct pg_network to[PG_NETWORKS_MAX]; /* only those to these; none: to anybody */
+	size_t to_count;
+	bool only_uid; /* only those of the user `uid` of the pod */
+	uint32_t uid;
+};
+
 /* What all redirects of one command have in common. */
 struct pg_redirect_manner {
 	bool no_local;     /* leave connections from inside the pod alone */
 	bool no_fallback;  /* what nobody answers here is reset instead of given to the app */
 	bool take_over;    /* from whoever has the port when it is first armed */
 	const char *owner; /* shown to others who want the same port: "ann@laptop" */
+	bool wire;         /* mesh pods: the leg as sent instead of the plaintext one */
+	enum pg_proxy_version proxy; /* how the local program is told who calls */
+	const struct pg_redirect_scope *scope;
+	/* A connection from `peer` that was going to `local`; NULL: nobody asks. */
+	void (*opened)(void *ctx, const struct pg_redirect_want *want,
+		       const struct sockaddr_storage *peer, const struct sockaddr_storage *local);
 	/* Somebody else has taken a port over: its redirect is over, its connections go on. */
-	void (*taken)(void *ctx, uint16_t pod_port, const char *by);
+	void (*taken)(void *ctx, const struct pg_redirect_want *want, const char *by);
 	void *ctx;
 };
 

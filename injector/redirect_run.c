@@ -11,12 +11,15 @@
 #include "injector/leash.h"
 #include "injector/pod_job.h"
 #include "injector/redirect.h"
+#include "injector/to_resolve.h"
 #include "injector/wants.h"
 #include "proto/base/mem.h"
+#include "proto/base/num.h"
 #include "proto/io/sock.h"
 
 enum {
 	STATUS_MS = 500,
+	CALLS_A_SECOND = 100,  /* connections that are told of one by one */
 	TERM_DRAIN_MS = 10000, /* SIGTERM lets open connections go on for so long */
 	CHILD_END_MS = 5000,   /* for "-- CMD" to end when its redirect is gone for good */
 };
@@ -33,6 +36,8 @@ struct run {
 	uint8_t session[PG_SESSION_BYTES];
 	char owner[PG_OWNER_MAX + 1];
 	struct pg_redirect_manner manner;
+	struct pg_redirect_scope scope;
+	struct pg_rate calls; /* that are told of */
 	char mechanism[32];
 	struct pg_err lost; /* why the link is gone */
 	bool is_lost;
@@ -92,17 +97,20 @@ static enum pg_reset on_opened(void *ctx, struct pg_stream *s, const Podgraft__V
 }
 
 /* One port is somebody else's now; with the last one there is nothing left to do. */
-static void on_taken(void *ctx, uint16_t port, const char *by)
+static void on_taken(void *ctx, const struct pg_redirect_want *want, const char *by)
 {
 	struct run *r = ctx;
 	struct pg_redirect_counts n = pg_redirects_counts(r->redirects);
 	bool is_last = n.taken == n.redirects;
-	pg_output_event(&r->app->out, "taken", "{s:i, s:s}", "port", port, "by", by);
+	pg_output_event(&r->app->out, "taken", "{s:i, s:s, s:o*}", "port", want->pod_port, "by", by,
+			"outgoing", want->outgoing ? json_true() : NULL);
 	if (!is_last && r->app->out.format == PG_FORMAT_TEXT)
-		pg_output_warn(&r->app->out, "port %u was taken over by %s", port, by);
+		pg_output_warn(&r->app->out, "%sport %u was taken over by %s",
+			       pg_redirect_word(want), want->pod_port, by);
 	if (!is_last)
 		return;
-	pg_fail(&r->over, -EBUSY, "port %u was taken over by %s.", port, by);
+	pg_fail(&r->over, -EBUSY, "%sport %u was taken over by %s.", pg_redirect_word(want),
+		want->pod_port, by);
 	pg_hint(&r->over, PG_TARGET, "ask them, or take it back with --take-over");
 	r->stirred = true;
 }
@@ -126,6 +134,24 @@ static void on_told(void *ctx, const Podgraft__V1__Control *msg)
 		on_undone(r, msg->undone->by);
 	else
 		pg_redirects_told(r->redirects, r->tunnel, msg);
+}
+
+/* Who calls whom: with -v, and in JSON where nobody could know it otherwise. */
+static void on_connection(void *ctx, const struct pg_redirect_want *want,
+			  const struct sockaddr_storage *peer, const struct sockaddr_storage *local)
+{
+	struct run *r = ctx;
+	char from[PG_ADDR_TEXT], to[PG_ADDR_TEXT];
+	uint32_t pass = pg_rate_pass(&r->calls, CALLS_A_SECOND, 1000, pg_loop_now_ms(r->app->loop));
+	if (pass == 0)
+		return;
+	pg_addr_text(peer, from);
+	pg_addr_text(local, to);
+	pg_log(&r->app->out.log, PG_DEBUG, "%sport %u: a connection from %s to %s",
+	       pg_redirect_word(want), want->pod_port, from, to);
+	if (want->outgoing)
+		pg_output_event(&r->app->out, "connection", "{s:i, s:s, s:s, s:i}", "port",
+				want->pod_port, "from", from, "to", to, "untold", (int)pass - 1);
 }
 
 static void show_status(struct run *r, const char *what)
@@ -181,10 +207,16 @@ static void warn_if_closed(struct run *r, const struct pg_redirect_want *w)
 			return;
 	}
 	pg_addr_text(&w->local, text);
-	pg_output_warn(
-		&r->app->out,
-		"nobody listens on %s yet: until somebody does, the app in the pod answers port %u",
-		text, w->pod_port);
+	if (w->outgoing)
+		pg_output_warn(&r->app->out,
+			       "nobody listens on %s yet: until somebody does, connections to port "
+			       "%u go where the pod means them to",
+			       text, w->pod_port);
+	else
+		pg_output_warn(&r->app->out,
+			       "nobody listens on %s yet: until somebody does, the app in the pod "
+			       "answers port %u",
+			       text, w->pod_port);
 }
 
 /* What now reaches what: when it is up (event "ready"), and when it is up again ("resumed"). */
@@ -197,10 +229,17 @@ static void say_up(struct run *r, const char *event)
 	for (size_t i = 0; i < r->wants.count; i++) {
 		const struct pg_redirect_want *w = &r->wants.items[i];
 		pg_addr_text(&w->local, text);
-		json_array_append_new(list,
-				      json_pack("{s:i, s:s}", "port", w->pod_port, "local", text));
-		pg_output_info(out, "port %u of pod '%s' now reaches %s (%s, %s)", w->pod_port,
-			       r->job.pod.name, text, r->mechanism, transport);
+		json_array_append_new(list, json_pack("{s:i, s:s, s:o*}", "port", w->pod_port,
+						      "local", text, "outgoing",
+						      w->outgoing ? json_true() : NULL));
+		if (w->outgoing)
+			pg_output_info(
+				out, "what pod '%s' sends to port %u of %s now reaches %s (%s)",
+				r->job.pod.name, w->pod_port,
+				r->scope.to_count > 0 ? "those named" : "others", text, transport);
+		else
+			pg_output_info(out, "port %u of pod '%s' now reaches %s (%s, %s)",
+				       w->pod_port, r->job.pod.name, text, r->mechanism, transport);
 	}
 	pg_output_event(out, event, "{s:s, s:s, s:s, s:s, s:b, s:o}", "pod", r->job.pod.name,
 			"container", pg_tunnel_graft(r->tunnel)->container, "transport", transport,
@@ -384,6 +423,24 @@ static void say_ended(struct run *r)
 			"refused", (json_int_t)n.refused);
 }
 
+/* What the options say of outgoing connections. */
+static int want_outgoing(struct run *r, struct pg_err *err)
+{
+	const struct pg_redirect_values *v = r->values;
+	uint64_t uid = 0;
+	if (v->uid && pg_parse_u64(v->uid, 0, UINT32_MAX - 1, &uid) < 0) {
+		pg_fail(err, -EINVAL, "--uid '%.40s' is no number of a user", v->uid);
+		return pg_hint(err, PG_USER, "for example --uid 1000, as 'podgraft ps' shows it");
+	}
+	r->scope.only_uid = v->uid != NULL;
+	r->scope.uid = (uint32_t)uid;
+	int rc = pg_wants_outgoing(v->local_address, &v->outgoing, &r->wants, err);
+	if (rc < 0)
+		return rc;
+	return pg_to_resolve(r->app->loop, r->job.platform, r->job.pod.ns, &v->to, &r->app->out,
+			     &r->scope, err);
+}
+
 /* Everything between "the pod is known" and "nothing is left". */
 static int redirect(struct run *r, const struct pg_operands *ops, struct pg_err *err)
 {
@@ -393,12 +450,18 @@ static int redirect(struct run *r, const struct pg_operands *ops, struct pg_err 
 						 .take_over = r->values->take_over,
 						 .owner = r->owner,
 						 .taken = on_taken,
+						 .wire = r->values->wire,
+						 .proxy = (enum pg_proxy_version)r->values->proxy,
+						 .scope = &r->scope,
+						 .opened = on_connection,
 						 .ctx = r };
 	r->redirects = pg_redirects_new(r->app->loop, &r->app->out.log, &r->manner);
 	if (!r->redirects)
 		return pg_fail(err, -ENOMEM, "start a redirect");
 	int rc = pg_wants_named(&r->job.pod, r->values->local_address, ops->items + first_port,
 				ops->count - first_port, &r->wants, err);
+	if (rc == 0)
+		rc = want_outgoing(r, err);
 	if (rc == 0)
 		rc = link_up(r, err);
 	if (rc == 0) {

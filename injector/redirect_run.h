@@ -8,6 +8,10 @@ struct pg_redirect_values {
 	const char *local_address;
 	bool no_local, no_fallback;
 	bool all_pods, take_over, event;
+	bool wire;
+	int proxy;       /* enum pg_proxy_version */
+	const char *uid; /* of --uid, or NULL */
+	struct pg_opt_list outgoing, to;
 };
 
 /* Redirects one pod, that of `target` (NULL with a selector), until it is given back: by a signal,

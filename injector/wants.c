@@ -25,11 +25,13 @@ static int local_of(const char *address, uint16_t port, struct sockaddr_storage 
 }
 
 static int add_want(struct pg_wants *w, const char *address, const struct pg_port_pair *pair,
-		    struct pg_err *err)
+		    bool outgoing, struct pg_err *err)
 {
 	for (size_t i = 0; i < w->count; i++) {
-		if (w->items[i].pod_port == pair->pod) {
-			pg_fail(err, -EINVAL, "port %u of the pod is named twice", pair->pod);
+		if (w->items[i].pod_port == pair->pod && w->items[i].outgoing == outgoing) {
+			pg_fail(err, -EINVAL, "%sport %u %sis named twice",
+				outgoing ? "outgoing " : "", pair->pod,
+				outgoing ? "" : "of the pod ");
 			return pg_hint(err, PG_USER, "a port can go to one place only");
 		}
 	}
@@ -37,7 +39,7 @@ static int add_want(struct pg_wants *w, const char *address, const struct pg_por
 		pg_fail(err, -EINVAL, "more than %d ports", PG_PAIRS_MAX);
 		return pg_hint(err, PG_USER, "redirect fewer ports at once");
 	}
-	struct pg_redirect_want want = { .pod_port = pair->pod };
+	struct pg_redirect_want want = { .outgoing = outgoing, .pod_port = pair->pod };
 	int rc = local_of(address, pair->local, &want.local, err);
 	if (rc == 0)
 		w->items[w->count++] = want;
@@ -54,7 +56,29 @@ int pg_wants_named(const struct pg_pod *pod, const char *local_address, char **w
 		if (rc == 0)
 			rc = pg_port_pair_resolve(pod, &spec, &pair, err);
 		if (rc == 0)
-			rc = add_want(out, local_address, &pair, err);
+			rc = add_want(out, local_address, &pair, false, err);
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
+int pg_wants_outgoing(const char *local_address, const struct pg_opt_list *words,
+		      struct pg_wants *out, struct pg_err *err)
+{
+	for (size_t i = 0; i < words->count; i++) {
+		struct pg_portspec spec;
+		int rc = pg_portspec_parse(words->items[i], &spec, err);
+		if (rc < 0)
+			return rc;
+		if (spec.name[0]) {
+			pg_fail(err, -EINVAL, "--outgoing '%s': the port has no number",
+				words->items[i]);
+			return pg_hint(err, PG_USER,
+				       "write PORT or PORT:LOCAL, for example 5432 or 5432:15432");
+		}
+		struct pg_port_pair pair = { .pod = spec.pod, .local = spec.local };
+		rc = add_want(out, local_address, &pair, true, err);
 		if (rc < 0)
 			return rc;
 	}
@@ -100,6 +124,6 @@ int pg_wants_all(const struct pg_pod *pod, const char *local_address, const char
 			       pod->name);
 	}
 	for (size_t i = 0; i < n && rc == 0; i++)
-		rc = add_want(out, local_address, &pairs[i], err);
+		rc = add_want(out, local_address, &pairs[i], false, err);
 	return rc;
 }

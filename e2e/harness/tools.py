@@ -71,10 +71,10 @@ def who_inside(pod, host, port, timeout_ms=5000):
 
 
 class Load:
-    """`peer load` in the background: new connections at a rate, a request on each."""
+    """`peer load` in the background, on the network of `pod` if one is given: new connections at a rate, a request on each."""
 
-    def __init__(self, host, port, seconds, rate=100):
-        self.process = subprocess.Popen(peer_command("load", host, port, "--rate", rate, "--seconds", seconds),
+    def __init__(self, host, port, seconds, rate=100, pod=None):
+        self.process = subprocess.Popen(peer_command("load", host, port, "--rate", rate, "--seconds", seconds, pod=pod),
                                         text=True, stdout=subprocess.PIPE)
 
     def result(self):

@@ -28,6 +28,7 @@ struct pg_relay {
 	const struct pg_relay_events *events;
 	void *ctx;
 	struct pg_byteq out;  /* from the stream, for the socket */
+	size_t own;           /* of it, at its front: ours, not the stream's */
 	struct pg_byteq kept; /* read before ACCEPTED, to be replayed elsewhere */
 	uint64_t bytes_up, bytes_down;
 	size_t wasted; /* came for a socket that was reset */
@@ -95,7 +96,8 @@ static void give_up(struct pg_relay *r, enum pg_reset why)
  * of the reset at its end. */
 static void break_down(struct pg_relay *r)
 {
-	size_t unsent = r->out.len;
+	size_t unsent = r->out.len - r->own;
+	r->own = 0;
 	r->broken = true;
 	if (r->got_eof || !r->stream) {
 		give_up(r, PG_RESET_PEER);
@@ -117,7 +119,6 @@ static ssize_t send_some(struct pg_relay *r, const uint8_t *p, size_t n)
 	while (sent < 0 && errno == EINTR);
 	if (sent < 0)
 		return errno == EAGAIN ? 0 : -errno;
-	r->bytes_down += (uint64_t)sent;
 	return sent;
 }
 
@@ -141,10 +142,13 @@ static void flush(struct pg_relay *r)
 		}
 		if (sent == 0)
 			break;
+		size_t own = pg_min((size_t)sent, r->own);
+		r->own -= own;
+		r->bytes_down += (uint64_t)sent - own;
 		pg_byteq_drop(&r->out, (size_t)sent);
 		shut_when_flushed(r);
-		if (r->stream)
-			pg_stream_consumed(r->stream, (size_t)sent);
+		if (r->stream && (size_t)sent > own)
+			pg_stream_consumed(r->stream, (size_t)sent - own);
 		if (r->closing)
 			return;
 	}
@@ -232,6 +236,14 @@ void pg_relay_attach(struct pg_relay *r, struct pg_stream *s)
 		pg_stream_readable(s);
 }
 
+int pg_relay_begin_with(struct pg_relay *r, const uint8_t *p, size_t n)
+{
+	assert(r->connecting && !r->stream && r->out.len == 0);
+	int rc = pg_byteq_put(&r->out, p, n);
+	r->own = rc == 0 ? n : 0;
+	return rc;
+}
+
 void pg_relay_free(struct pg_relay *r)
 {
 	if (r->closing)
@@ -299,6 +311,7 @@ void pg_relay_on_data(void *user, const uint8_t *p, size_t n)
 		}
 		watch(r);
 	}
+	r->bytes_down += (uint64_t)sent;
 	if (sent > 0)
 		pg_stream_consumed(r->stream, (size_t)sent);
 }

@@ -35,6 +35,10 @@ int pg_relay_new(struct pg_loop *loop, int fd, bool connecting,
 /* Tells the relay its stream; nothing moves before. The stream's user must be this relay. */
 void pg_relay_attach(struct pg_relay *r, struct pg_stream *s);
 
+/* Sends `n` bytes of our own to the socket, before all that the stream brings: only for a relay
+ * that is connecting and has no stream yet. 0 or -ENOMEM. */
+int pg_relay_begin_with(struct pg_relay *r, const uint8_t *p, size_t n);
+
 /* Ends it at once: the socket is reset, and so is the stream if there is one. `ended` is not
  * called. */
 void pg_relay_free(struct pg_relay *r);
@@ -46,7 +50,7 @@ void pg_relay_give_back(struct pg_relay *r, enum pg_reset why);
 /* Ends a relay that has no stream yet, and gives its socket back untouched. */
 int pg_relay_release(struct pg_relay *r);
 
-/* Bytes from the socket to the stream, and back, so far. */
+/* Bytes from the socket to the stream, and back, so far; without what we began with. */
 uint64_t pg_relay_bytes_up(const struct pg_relay *r);
 uint64_t pg_relay_bytes_down(const struct pg_relay *r);
 

@@ -20,7 +20,8 @@ struct world {
 	int returned; /* the client's socket, handed back */
 	bool returned_eof;
 	struct pg_relay *relay;
-	bool is_tight; /* the kernel takes little for the client */
+	bool is_tight;      /* the kernel takes little for the client */
+	const char *header; /* what the server is told first, or NULL */
 };
 
 static void on_refused(void *ctx, int fd, struct pg_byteq *kept, bool at_eof, enum pg_reset why)
@@ -59,6 +60,10 @@ static enum pg_reset on_opened(void *ctx, struct pg_stream *s, const Podgraft__V
 	int fd = pg_sock_connect((struct sockaddr *)&w->to, 0);
 	assert_true(fd >= 0);
 	assert_int_equal(pg_relay_new(w->loop, fd, true, &laptop_events, w, relay_out), 0);
+	if (w->header)
+		assert_int_equal(pg_relay_begin_with(*relay_out, (const uint8_t *)w->header,
+						     strlen(w->header)),
+				 0);
 	pg_relay_attach(*relay_out, s);
 	return 0;
 }
@@ -159,6 +164,33 @@ static void bytes_pass_both_ways(void **state)
 	assert_int_equal(await(w->loop, w->server, bytes, sizeof(bytes)), 4);
 	assert_int_equal(send(w->server, "pong!", 5, 0), 5);
 	assert_int_equal(await(w->loop, w->client, bytes, sizeof(bytes)), 5);
+}
+
+/* Also when the client says nothing, and also when it has said all before the server is there. */
+static void what_a_relay_begins_with_comes_first(void **state)
+{
+	struct world *w = *state;
+	char bytes[32];
+	w->header = "header ";
+	join(w);
+	assert_int_equal(await(w->loop, w->server, bytes, sizeof(bytes)), 7);
+	assert_memory_equal(bytes, "header ", 7);
+	assert_int_equal(send(w->server, "pong", 4, 0), 4);
+	assert_int_equal(await(w->loop, w->client, bytes, sizeof(bytes)), 4);
+	close(w->client);
+	close(w->server);
+	turn(w->loop, 20);
+
+	arrive(w, 1);
+	assert_int_equal(send(w->client, "ping", 4, 0), 4);
+	shutdown(w->client, SHUT_WR);
+	turn(w->loop, 20);
+	w->server = accept(w->listener, NULL, NULL);
+	size_t got = 0;
+	for (ssize_t n = 1; n > 0; got += n > 0 ? (size_t)n : 0)
+		n = await(w->loop, w->server, bytes + got, sizeof(bytes) - got);
+	assert_int_equal(got, 11);
+	assert_memory_equal(bytes, "header ping", 11);
 }
 
 /* Frames of every size cost no allocation: the first one would fail, and with it the connection. */
@@ -458,6 +490,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(bytes_pass_both_ways),
+		TEST(what_a_relay_begins_with_comes_first),
 		TEST(nothing_is_allocated_per_frame),
 		TEST(the_clients_fin_arrives_and_the_answer_comes_back),
 		TEST(the_servers_fin_arrives_and_the_client_goes_on),
