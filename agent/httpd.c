@@ -346,11 +346,22 @@ static int64_t next_due_ms(struct pg_httpd *h, uint64_t now)
 
 static void on_timer(uv_timer_t *timer);
 
+/* libmicrohttpd lets go of a socket that it has handed over in the turn after, which nothing else
+ * would bring about: an upgraded connection could be closed by nobody. */
+static void run_mhd(struct pg_httpd *h)
+{
+	struct handover **handed;
+	do {
+		handed = h->handed_end;
+		MHD_run(h->mhd);
+	} while (h->handed_end != handed);
+}
+
 static void turn(struct pg_httpd *h)
 {
 	uint64_t now = uv_now(h->timer.loop);
 	keep_time(h, now);
-	MHD_run(h->mhd);
+	run_mhd(h);
 	deliver(h);
 	if (h->is_closing)
 		return;

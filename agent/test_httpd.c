@@ -73,6 +73,21 @@ static void a_link_is_left_alone(void **state)
 	close(fd);
 }
 
+/* Nobody else holds the socket: when the callee closes it, the laptop hears of it. */
+static void a_link_ends_when_it_is_closed(void **state)
+{
+	struct fixture *f = *state;
+	struct pg_statement st;
+	static struct reply r;
+	char byte;
+	int fd = open_link(f, "", &st, &r);
+	assert_int_equal(f->linked, 1);
+	close(f->link_fd);
+	f->link_fd = -1;
+	assert_int_equal(recv(fd, &byte, 1, MSG_DONTWAIT), 0);
+	close(fd);
+}
+
 static void a_link_wants_the_upgrade(void **state)
 {
 	struct fixture *f = *state;
@@ -224,6 +239,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(a_link_is_proved_by_both_sides),
 		TEST(a_link_is_left_alone),
+		TEST(a_link_ends_when_it_is_closed),
 		TEST(a_link_wants_the_upgrade),
 		TEST(a_link_may_vanish),
 		TEST(tricklers_bother_nobody_and_are_ended),
