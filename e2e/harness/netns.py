@@ -1,7 +1,8 @@
-"""What runs in another network namespace than its caller: functions, and the sockets that they make."""
+"""Network namespaces: what runs in another one than its caller's, functions and the sockets that they make, and new ones."""
 
 import ctypes
 import os
+import subprocess
 import threading
 
 _CLONE_NEWNET = 0x40000000
@@ -35,3 +36,18 @@ def inside(path, function, *args):
     if "error" in done:
         raise done["error"]
     return done["value"]
+
+
+def make():
+    """A new namespace with nothing but its loopback: a descriptor, with which it lives and ends."""
+    def unshare():
+        if _libc.unshare(_CLONE_NEWNET) < 0:
+            raise OSError(ctypes.get_errno(), "make a network namespace")
+        subprocess.run(["ip", "link", "set", "lo", "up"], check=True, capture_output=True)
+        return os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    return inside("/proc/self/ns/net", unshare)
+
+
+def path_of(descriptor):
+    """A path of the namespace, for other processes too, as long as the descriptor is open."""
+    return f"/proc/{os.getpid()}/fd/{descriptor}"

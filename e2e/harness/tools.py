@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 from .cluster import TOP
+from .netns import inside
 from .pods import PORTS, serve
 from .sockets import serves
 from .waiting import stretched, until
@@ -41,6 +42,11 @@ def stop(process, signo=signal.SIGTERM, timeout=20):
             process.kill()
             process.wait()
     return process.returncode
+
+
+def entering(netns, *command):
+    """The command line that runs a program on the network of that namespace; None: on this machine's."""
+    return [*(["nsenter", f"--net={netns}"] if netns else []), *map(str, command)]
 
 
 # --- peers on this machine, or on a pod's network ---
@@ -93,15 +99,16 @@ class Load:
 
 
 class LocalServer:
-    """A peer on this machine that serves every mode, on ports of its own: the developer's program."""
+    """A peer on this machine that serves every mode, on ports of its own: the developer's program. `netns`: whose network."""
 
-    def __init__(self, name="laptop", listen="127.0.0.1", ports=None):
+    def __init__(self, name="laptop", listen="127.0.0.1", ports=None, netns=None):
         self.ports = ports or {mode: free_port() for mode in PORTS}
         specs = [spec.split(":") for spec in serve(name)[1:]]
         args = [":".join([mode, str(self.ports[mode]), *rest]) for mode, _, *rest in specs if mode in self.ports]
-        self.process = subprocess.Popen([PEER_BIN, "--listen", listen, "multi", *args], stdout=subprocess.DEVNULL)
+        command = entering(netns, PEER_BIN, "--listen", listen, "multi", *args)
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         for port in self.ports.values():
-            until(lambda port=port: serves(listen, port), what=f"local server on {port}")
+            until(lambda port=port: inside(netns, serves, listen, port), what=f"local server on {port}")
 
     def close(self):
         stop(self.process)
@@ -142,16 +149,17 @@ class PortForward:
 # --- podgraft ---
 
 class Podgraft:
-    """podgraft with a home of its own: one user on one laptop."""
+    """podgraft with a home of its own: one user on one laptop, which is on this machine's network or that of `netns`."""
 
-    def __init__(self, cluster, home, **env):
+    def __init__(self, cluster, home, netns=None, **env):
         self.cluster = cluster
+        self.netns = netns
         self.env = {**cluster.env, "XDG_STATE_HOME": str(home), "HOME": str(home), **env}
         self.graft = ["--image", cluster.image, "--pull-policy", os.environ.get("E2E_PULL_POLICY", "IfNotPresent")]
         self.running = []
 
     def command(self, verb, *args):
-        return [str(BIN / "podgraft"), verb, "-n", self.cluster.namespace, *map(str, args)]
+        return entering(self.netns, BIN / "podgraft", verb, "-n", self.cluster.namespace, *args)
 
     def run(self, verb, *args, timeout=60, env=None, stdin=subprocess.DEVNULL):
         """Runs to the end: a CompletedProcess with text."""

@@ -13,7 +13,7 @@ def stretched(seconds):
 
 
 def until(condition, timeout=30, interval=0.05, what="the condition"):
-    """Waits for `condition()` to be true and returns what it returned. The time is stretched.
+    """Waits for `condition()` to be true and returns what it returned. The time is stretched. `what`: words, or makes them.
 
     It fails when an attempt that began after that time fails: attempts take time themselves.
     """
@@ -25,5 +25,6 @@ def until(condition, timeout=30, interval=0.05, what="the condition"):
         if value:
             return value
         if is_last:
-            raise AssertionError(f"{what}: not within {limit:g} s; last: {value!r}")
+            said = what() if callable(what) else what
+            raise AssertionError(f"{said}: not within {limit:g} s; last: {value!r}")
         time.sleep(interval)

@@ -1,0 +1,83 @@
+"""Whatever happens to podgraft on the laptop, with 100 new connections a second: none that begins afterwards is lost."""
+
+import signal
+import time
+
+import pytest
+
+from harness.faults import Clients, answers, await_idle, lost_since, stopped
+from harness.pods import PORTS
+from harness.sockets import dial, read_exactly
+from harness.tools import LocalServer
+from harness.waiting import stretched, until
+
+pytestmark = pytest.mark.usefixtures("lab_only")
+
+
+@pytest.fixture(scope="module")
+def clean(shared_pod):
+    """The pod's rules before any redirect."""
+    return shared_pod.rules()
+
+
+@pytest.fixture
+def redirect(clean, same_user, shared_pod, laptop):
+    r = same_user.redirect_to(laptop, shared_pod, "http")
+    answers(shared_pod, "laptop", 1)
+    return r
+
+
+def test_kill_of_podgraft_loses_nobody_who_comes_later_and_leaves_the_idle_agent_alone(redirect, shared_pod, clean):
+    with Clients(shared_pod) as clients:
+        killed = time.time()
+        redirect.kill()
+        answers(shared_pod, "app", 15)
+        shared_pod.await_rules(clean, timeout=15)
+        report = clients.end()
+    assert lost_since(report, killed) == []
+    await_idle(shared_pod, redirect.up["container"], clean)
+
+
+def test_podgraft_stopped_for_30_s_fails_open_and_returns_by_itself(redirect, shared_pod, clean):
+    with Clients(shared_pod) as clients:
+        began = time.time()
+        with stopped(redirect.process.pid):
+            answers(shared_pod, "app", 10)
+            shared_pod.await_rules(clean, timeout=12)
+            time.sleep(max(0, began + 30 - time.time()))
+        answers(shared_pod, "laptop", 10)
+        report = clients.end()
+    assert lost_since(report, began) == []
+    assert redirect.stop() == 0
+    await_idle(shared_pod, redirect.up["container"], clean)
+
+
+@pytest.mark.parametrize("signo", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_sigterm_give_the_port_back_at_once_and_lose_nobody(redirect, shared_pod, clean, signo):
+    with Clients(shared_pod) as clients:
+        sent = time.time()
+        redirect.process.send_signal(signo)
+        assert redirect.wait(3) == 0
+        shared_pod.await_rules(clean)
+        report = clients.end()
+    assert report["failed"] == 0, report
+    assert report["names"]["app"]["first_ms"] < (sent + stretched(1)) * 1000 - report["start_unix_ms"]
+    await_idle(shared_pod, redirect.up["container"], clean)
+
+
+def test_of_two_users_one_is_killed_and_the_other_notices_nothing(redirect, another_user, shared_pod, clean):
+    greet = PORTS["greet"]
+    with LocalServer("other-laptop") as other:
+        theirs = another_user.redirect(f"pod/{shared_pod.name}", f"{greet}:{other.ports['http']}")
+        with dial(shared_pod.ip, greet) as held, Clients(shared_pod) as mine, Clients(shared_pod, greet) as others:
+            killed = time.time()
+            redirect.kill()
+            answers(shared_pod, "app", 15)
+            until(lambda: "8080" not in shared_pod.rules(), timeout=15, what="the end of the killed one's rules")
+            assert lost_since(mine.end(), killed) == []
+            report = others.end()
+            held.sendall(b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n")
+            assert read_exactly(held, 15) == b"HTTP/1.1 200 OK"
+        assert report["failed"] == 0 and list(report["names"]) == ["other-laptop"], report
+        assert theirs.stop() == 0
+    shared_pod.await_rules(clean)
