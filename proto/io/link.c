@@ -74,15 +74,16 @@ static const struct pg_mux_ops mux_ops = {
 static void on_tick(uv_timer_t *timer)
 {
 	struct pg_link *l = timer->data;
-	uint64_t now = pg_now_us();
-	if (pg_mux_silence_us(l->mux, now) >= (uint64_t)PG_SILENCE_MS * 1000) {
+	uint64_t now = pg_now_us(), silence = pg_mux_silence_us(l->mux, now);
+	if (silence >= (uint64_t)PG_SILENCE_MS * 1000) {
 		struct pg_err err;
 		pg_fail(&err, -ETIMEDOUT, "nothing heard for %d s.", PG_SILENCE_MS / 1000);
 		pg_blame(&err, PG_LINK);
 		fail(l, &err);
 		return;
 	}
-	uint64_t next = pg_mux_tick(l->mux, now);
+	uint64_t verdict = now + (uint64_t)PG_SILENCE_MS * 1000 - silence;
+	uint64_t next = pg_min_u64(pg_mux_tick(l->mux, now), verdict);
 	uint64_t wait_ms = next > now ? (next - now + 999) / 1000 : 0;
 	uv_timer_start(timer, on_tick, pg_min_u64(wait_ms, PG_PING_BUSY_MS), 0);
 }
