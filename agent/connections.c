@@ -74,7 +74,7 @@ static struct connection *add(struct pg_connections *all)
 		c->next->link = &c->next;
 	all->first = c;
 	all->count++;
-	holds(c, PG_BY_APP_BYTES);
+	holds(c, PG_WAITING_BYTES);
 	return c;
 }
 
@@ -118,6 +118,7 @@ static void fall_back(struct connection *c, int fd, struct pg_byteq *kept, bool 
 		rc = pg_bridge_new(c->all->loop, fd, app, kept, at_eof, on_bridge_ended, c,
 				   &c->bridge);
 	pg_byteq_fini(kept);
+	holds(c, PG_BY_APP_BYTES);
 	count(c, PG_BY_APP);
 	if (rc < 0)
 		drop(c);

@@ -25,10 +25,11 @@ struct pg_connections_events {
 	void (*served)(void *ctx, uint32_t serial, enum pg_served how);
 };
 
-/* What one connection may hold at most, with all that belongs to it: served by the laptop, less
- * what it borrows of the lane's pool; and by the app, or while that is still open. */
+/* What one connection may hold at most, with all that belongs to it, less what it borrows of the
+ * lane's pool: served by the laptop; while that has not accepted it; and served by the app. */
 enum {
 	PG_BY_LAPTOP_BYTES = PG_CREDIT_OWN + (2 << 10),
+	PG_WAITING_BYTES = PG_BY_LAPTOP_BYTES + PG_CREDIT_OWN, /* what is kept for the app */
 	PG_BY_APP_BYTES = 2 * PG_BRIDGE_BYTES + (2 << 10),
 };
 

@@ -9,6 +9,7 @@
 #include "injector/probe.h"
 #include "injector/redirect_start.h"
 #include "proto/base/mem.h"
+#include "proto/base/num.h"
 #include "proto/io/relay.h"
 #include "proto/io/sock.h"
 
@@ -20,13 +21,19 @@ enum {
 	OWN_RETRY_MS = 250,
 };
 
+/* The most that an agent is believed to have counted: what JSON's numbers hold exactly. */
+static const uint64_t COUNT_MAX = 1ull << 53;
+
 struct entry {
 	struct pg_redirects *all;
 	struct pg_redirect_want want;
 	bool armed;
 	bool was_armed;         /* once: what it is taken from later is not taken back */
 	bool taken;             /* somebody else has the port: it is not armed again */
+	bool limited;           /* we had no descriptor or memory for its last connection */
 	struct pg_probe *probe; /* while parked: waits for somebody to listen here */
+	int short_of;           /* EMFILE or ENOMEM: parked, for the agent is short of it; or 0 */
+	struct pg_redirect_counts told; /* laptop, app, probes: by the agent that it is armed at */
 };
 
 struct connection {
@@ -158,15 +165,17 @@ enum pg_reset pg_redirects_opened(void *ctx, struct pg_stream *s, const Podgraft
 	struct connection *c;
 	if (open->redirect == 0 || open->redirect > r->count)
 		return PG_RESET_UNKNOWN;
-	const struct entry *e = &r->entries[open->redirect - 1];
+	struct entry *e = &r->entries[open->redirect - 1];
 	r->counts.total++;
 	int fd = pg_sock_connect((const struct sockaddr *)&e->want.local, 0);
+	e->limited = fd == -EMFILE || fd == -ENFILE || fd == -ENOMEM || fd == -ENOBUFS;
 	if (fd < 0) {
 		say_refused(r, e, strerror(-fd));
-		return fd == -EMFILE || fd == -ENFILE ? PG_RESET_LIMIT : PG_RESET_REFUSED;
+		return e->limited ? PG_RESET_LIMIT : PG_RESET_REFUSED;
 	}
 	if (add(r, e, fd, &c) < 0) {
 		pg_sock_close_reset(fd);
+		e->limited = true;
 		return PG_RESET_LIMIT;
 	}
 	if (introduce(r, e, open, c->relay) < 0) {
@@ -284,12 +293,23 @@ static void stop_probing(struct entry *e)
 	e->probe = NULL;
 }
 
+static void add_told(struct pg_redirect_counts *sum, const struct entry *e)
+{
+	sum->laptop += e->told.laptop;
+	sum->app += e->told.app;
+	sum->probes += e->told.probes;
+}
+
 void pg_redirects_disarmed(struct pg_redirects *r)
 {
 	r->tunnel = NULL;
 	for (size_t i = 0; i < r->count; i++) {
-		r->entries[i].armed = false;
-		stop_probing(&r->entries[i]);
+		struct entry *e = &r->entries[i];
+		e->armed = false;
+		e->short_of = 0;
+		stop_probing(e);
+		add_told(&r->counts, e); /* the next agent begins with nothing */
+		e->told = (struct pg_redirect_counts){ 0 };
 	}
 }
 
@@ -304,21 +324,40 @@ static void on_found(void *ctx)
 		       pg_redirect_word(&e->want), e->want.pod_port);
 }
 
-/* Tells of a change that the agent announced, but not for ever when it does so all the time. */
-static void say_told(struct pg_redirects *r, const struct entry *e, bool parked)
+/* Whether a change that the agent announced is told: not for ever when it does so all the time. */
+static bool is_told(struct pg_redirects *r)
 {
-	char text[PG_ADDR_TEXT];
-	if (pg_rate_pass(&r->parkings, PARKINGS, REFUSALS_MS, pg_loop_now_ms(r->loop)) == 0)
+	return pg_rate_pass(&r->parkings, PARKINGS, REFUSALS_MS, pg_loop_now_ms(r->loop)) > 0;
+}
+
+static void say_parked(struct pg_redirects *r, const struct entry *e, int short_of)
+{
+	char address[PG_ADDR_TEXT], why[160];
+	if (!is_told(r))
 		return;
-	pg_addr_text(&e->want.local, text);
-	if (parked)
-		pg_log(r->log, PG_WARN, "%sport %u: parked: %s does not take connections, so %s",
-		       pg_redirect_word(&e->want), e->want.pod_port, text,
-		       e->want.outgoing ? "they go where the pod means them to"
-					: "the app serves its clients itself");
+	pg_addr_text(&e->want.local, address);
+	if (short_of)
+		snprintf(why, sizeof(why), "the agent runs out of %s",
+			 short_of == ENOMEM ? "memory" : "descriptors");
+	else if (e->limited)
+		snprintf(why, sizeof(why), "podgraft may open no more files here (ulimit -n)");
 	else
-		pg_log(r->log, PG_WARN, "%sport %u: %s takes connections: redirected again",
-		       pg_redirect_word(&e->want), e->want.pod_port, text);
+		snprintf(why, sizeof(why), "%s does not take connections", address);
+	pg_log(r->log, PG_WARN, "%sport %u: parked: %s, so %s", pg_redirect_word(&e->want),
+	       e->want.pod_port, why,
+	       e->want.outgoing ? "they go where the pod means them to"
+				: "the app serves its clients itself");
+}
+
+static void say_armed(struct pg_redirects *r, const struct entry *e)
+{
+	char address[PG_ADDR_TEXT];
+	if (!is_told(r))
+		return;
+	pg_addr_text(&e->want.local, address);
+	pg_log(r->log, PG_WARN, "%sport %u: %s %s: redirected again", pg_redirect_word(&e->want),
+	       e->want.pod_port, e->short_of ? "the agent" : address,
+	       e->short_of ? "has room again" : "takes connections");
 }
 
 static void end_taken(struct pg_redirects *r, struct entry *e, const char *holder)
@@ -330,30 +369,71 @@ static void end_taken(struct pg_redirects *r, struct entry *e, const char *holde
 	pg_sanitize(by);
 	e->taken = true;
 	e->armed = false;
+	e->short_of = 0;
 	stop_probing(e);
 	if (r->manner->taken)
 		r->manner->taken(r->manner->ctx, &e->want, by);
 }
 
+/* Parked for want of `short_of`, or, when that is 0, until somebody listens here. */
+static void park(struct pg_redirects *r, struct entry *e, int short_of)
+{
+	bool is_known = short_of ? e->short_of != 0 : e->probe != NULL;
+	if (is_known)
+		return;
+	say_parked(r, e, short_of);
+	if (short_of)
+		e->short_of = short_of;
+	else
+		e->probe = pg_probe_new(r->loop, &e->want.local, on_found, e);
+}
+
+static void arm_again(struct pg_redirects *r, struct entry *e)
+{
+	if (!e->probe && !e->short_of)
+		return;
+	stop_probing(e);
+	say_armed(r, e);
+	e->short_of = 0;
+}
+
+static struct entry *find(struct pg_redirects *r, uint32_t id)
+{
+	return id >= 1 && id <= r->count ? &r->entries[id - 1] : NULL;
+}
+
+static void take_counts(struct entry *e, const Podgraft__V1__RedirectCounts *counts)
+{
+	e->told.laptop = pg_min_u64(counts->laptop, COUNT_MAX);
+	e->told.app = pg_min_u64(counts->app, COUNT_MAX);
+	e->told.probes = pg_min_u64(counts->probes, COUNT_MAX);
+}
+
+static void take_status(struct pg_redirects *r, struct entry *e,
+			const Podgraft__V1__RedirectStatus *st)
+{
+	if (st->state == PODGRAFT__V1__REDIRECT_STATE__REDIRECT_STATE_TAKEN)
+		end_taken(r, e, st->holder);
+	else if (e->taken)
+		return; /* it is not ours any more, whatever it says */
+	else if (st->state == PODGRAFT__V1__REDIRECT_STATE__REDIRECT_STATE_PARKED)
+		park(r, e, st->code);
+	else if (st->state == PODGRAFT__V1__REDIRECT_STATE__REDIRECT_STATE_ARMED)
+		arm_again(r, e);
+}
+
 void pg_redirects_told(struct pg_redirects *r, struct pg_tunnel *t,
 		       const Podgraft__V1__Control *msg)
 {
-	const Podgraft__V1__RedirectStatus *st = msg->redirect_status;
-	if (msg->body_case != PODGRAFT__V1__CONTROL__BODY_REDIRECT_STATUS || st->redirect == 0 ||
-	    st->redirect > r->count || t != r->tunnel)
+	struct entry *e = NULL;
+	if (t != r->tunnel)
 		return;
-	struct entry *e = &r->entries[st->redirect - 1];
-	if (st->state == PODGRAFT__V1__REDIRECT_STATE__REDIRECT_STATE_TAKEN) {
-		end_taken(r, e, st->holder);
-	} else if (e->taken) {
-		return; /* it is not ours any more, whatever it says */
-	} else if (st->state == PODGRAFT__V1__REDIRECT_STATE__REDIRECT_STATE_PARKED && !e->probe) {
-		say_told(r, e, true);
-		e->probe = pg_probe_new(r->loop, &e->want.local, on_found, e);
-	} else if (st->state == PODGRAFT__V1__REDIRECT_STATE__REDIRECT_STATE_ARMED && e->probe) {
-		stop_probing(e);
-		say_told(r, e, false);
-	}
+	if (msg->body_case == PODGRAFT__V1__CONTROL__BODY_REDIRECT_COUNTS &&
+	    (e = find(r, msg->redirect_counts->redirect)))
+		take_counts(e, msg->redirect_counts);
+	else if (msg->body_case == PODGRAFT__V1__CONTROL__BODY_REDIRECT_STATUS &&
+		 (e = find(r, msg->redirect_status->redirect)))
+		take_status(r, e, msg->redirect_status);
 }
 
 void pg_redirects_stop(struct pg_redirects *r, struct pg_tunnel *t)
@@ -381,9 +461,10 @@ struct pg_redirect_counts pg_redirects_counts(const struct pg_redirects *r)
 {
 	struct pg_redirect_counts counts = r->counts;
 	counts.redirects = r->count;
-	for (size_t i = 0; i < r->count; i++)
-		counts.parked += r->entries[i].probe != NULL;
-	for (size_t i = 0; i < r->count; i++)
+	for (size_t i = 0; i < r->count; i++) {
+		counts.parked += r->entries[i].probe || r->entries[i].short_of;
 		counts.taken += r->entries[i].taken;
+		add_told(&counts, &r->entries[i]);
+	}
 	return counts;
 }

@@ -23,10 +23,12 @@ const char *pg_redirect_word(const struct pg_redirect_want *want);
 
 struct pg_redirect_counts {
 	uint64_t total, refused; /* connections so far; those that the local side did not take */
+	uint64_t laptop, app, probes; /* as the agents say: who served connections; app and probes
+				       * never came here */
 	uint64_t bytes_in, bytes_out; /* from the pod, to the pod; of connections that have ended */
 	size_t open;
 	size_t redirects; /* that were added */
-	size_t parked;    /* of them: nobody answers here, the app does */
+	size_t parked;    /* of them: the app's for now */
 	size_t taken;     /* of them: somebody else has the port now */
 };
 
@@ -77,7 +79,8 @@ void pg_redirects_disarmed(struct pg_redirects *r);
 /* Takes every rule back; connections go on. Errors are logged: the link's end does it as well. */
 void pg_redirects_stop(struct pg_redirects *r, struct pg_tunnel *t);
 
-/* The tunnel's `told` event: a redirect was parked, is armed again, or was taken over. */
+/* The tunnel's `told` event: a redirect was parked, is armed again, or was taken over; or its
+ * counts. */
 void pg_redirects_told(struct pg_redirects *r, struct pg_tunnel *t,
 		       const Podgraft__V1__Control *msg);
 

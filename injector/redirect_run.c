@@ -49,6 +49,7 @@ struct run {
 	bool leaving; /* a signal, or "-- CMD" has ended: give everything back */
 	bool stirred; /* something that ends the current wait has happened */
 	uv_timer_t status;
+	struct pg_redirect_counts shown; /* by the last event "counts" */
 };
 
 /* Ends what waits, also attempts to come back. */
@@ -165,15 +166,35 @@ static void show_status(struct run *r, const char *what)
 				(json_int_t)n.open, "total", (json_int_t)n.total, "bytes_in",
 				(json_int_t)pg_mux_bytes_in(mux), "bytes_out",
 				(json_int_t)pg_mux_bytes_out(mux));
+	char others[64] = "";
+	if (n.app + n.probes > 0)
+		snprintf(others, sizeof(others), ", %llu by the app, %llu probes",
+			 (unsigned long long)n.app, (unsigned long long)n.probes);
 	pg_output_status(&r->app->out,
-			 "%s: %zu open, %llu in all, %.1f MB in, %.1f MB out, %.1f ms", what,
-			 n.open, (unsigned long long)n.total, (double)pg_mux_bytes_in(mux) / 1e6,
+			 "%s: %zu open, %llu in all%s, %.1f MB in, %.1f MB out, %.1f ms",
+			 n.parked && n.parked == n.redirects ? "parked" : what, n.open,
+			 (unsigned long long)n.total, others, (double)pg_mux_bytes_in(mux) / 1e6,
 			 (double)pg_mux_bytes_out(mux) / 1e6, (double)pg_mux_rtt_us(mux) / 1e3);
+}
+
+/* Who served whom, for programs; when it has changed. */
+static void say_counts(struct run *r)
+{
+	struct pg_redirect_counts n = pg_redirects_counts(r->redirects), *was = &r->shown;
+	if (n.laptop == was->laptop && n.app == was->app && n.probes == was->probes &&
+	    n.refused == was->refused && n.parked == was->parked)
+		return;
+	*was = n;
+	pg_output_event(&r->app->out, "counts", "{s:I, s:I, s:I, s:I, s:I}", "laptop",
+			(json_int_t)n.laptop, "app", (json_int_t)n.app, "probes",
+			(json_int_t)n.probes, "refused", (json_int_t)n.refused, "parked",
+			(json_int_t)n.parked);
 }
 
 static void on_status(uv_timer_t *timer)
 {
 	struct run *r = timer->data;
+	say_counts(r);
 	show_status(r, r->interrupts ? "draining" : "redirecting");
 }
 
@@ -419,8 +440,10 @@ static int serve(struct run *r, const struct pg_operands *ops, struct pg_err *er
 static void say_ended(struct run *r)
 {
 	struct pg_redirect_counts n = pg_redirects_counts(r->redirects);
-	pg_output_event(&r->app->out, "ended", "{s:I, s:I}", "connections", (json_int_t)n.total,
-			"refused", (json_int_t)n.refused);
+	pg_output_event(&r->app->out, "ended", "{s:I, s:I, s:I, s:I, s:I}", "connections",
+			(json_int_t)n.total, "refused", (json_int_t)n.refused, "laptop",
+			(json_int_t)n.laptop, "app", (json_int_t)n.app, "probes",
+			(json_int_t)n.probes);
 }
 
 /* What the options say of outgoing connections. */

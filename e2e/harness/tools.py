@@ -225,6 +225,10 @@ class Redirect:
         """The next event of that name; fails when the program ends before."""
         return self._next(lambda got: got.get("event") == name, f"event {name!r}", timeout)
 
+    def counts(self, condition, timeout=30):
+        """The next "counts" event that `condition` holds for."""
+        return self._next(lambda got: got.get("event") == "counts" and condition(got), "such counts", timeout)
+
     def error(self, timeout=30):
         """The error that it reports: {"message", "hint", "class", "code"}."""
         return self._next(lambda got: "error" in got, "error", timeout)["error"]

@@ -1,0 +1,84 @@
+"""When memory or descriptors run out, in the pod or on the laptop, the app serves, nobody is lost, and it goes on by itself."""
+
+import contextlib
+import resource
+import time
+
+import pytest
+
+from harness.pods import PORTS
+from harness.sockets import dial, who
+from harness.tools import Load
+from harness.waiting import until
+
+HTTP = PORTS["http"]
+
+
+@contextlib.contextmanager
+def crowd(pod, count):
+    """So many clients, who come one after the other and stay."""
+    with contextlib.ExitStack() as all_of_them:
+        for _ in range(count):
+            all_of_them.enter_context(dial(pod.ip, PORTS["echo"]))
+            time.sleep(0.005)
+        yield
+
+
+def assert_parks_and_returns(r, pod, count):
+    """Under 100 connections a second: a crowd parks the redirect, and its end brings it back. Nobody is lost."""
+    with Load(pod.ip, HTTP, seconds=6) as load:
+        with crowd(pod, count):
+            r.counts(lambda n: n["parked"] > 0, timeout=10)
+            until(lambda: who(pod.ip, HTTP) == "app", timeout=2, what="the app's answer")
+        r.counts(lambda n: n["parked"] == 0, timeout=10)
+        until(lambda: who(pod.ip, HTTP) == "laptop", timeout=2, what="the laptop's answer")
+        report = load.result()
+    assert report["failed"] == 0 and set(report["names"]) == {"app", "laptop"}, report
+
+
+def assert_nothing_is_left(r, pod, rules):
+    assert r.stop() == 0
+    pod.await_rules(rules)
+    served = r.event("ended", timeout=5)
+    assert served["laptop"] > 0
+    return served
+
+
+def limit_descriptors(pid, count):
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (count, count))
+
+
+@pytest.fixture(scope="module")
+def rules(shared_pod):
+    return shared_pod.rules()
+
+
+@pytest.mark.usefixtures("lab_only")
+def test_the_memory_of_the_agent_runs_out(podgraft, shared_pod, laptop, rules):
+    r = podgraft.redirect_to(laptop, shared_pod, "http", "echo", options=("--memory", "20Mi"))
+    assert_parks_and_returns(r, shared_pod, 230)
+    assert_nothing_is_left(r, shared_pod, rules)
+
+
+def test_the_descriptors_of_the_agent_run_out(lab_only, podgraft, shared_pod, laptop, rules):
+    r = podgraft.redirect_to(laptop, shared_pod, "http", "echo")
+    limit_descriptors(shared_pod.pid(r.up["container"]), 100)
+    assert_parks_and_returns(r, shared_pod, 120)
+    assert_nothing_is_left(r, shared_pod, rules)
+
+
+def test_the_descriptors_of_the_laptop_run_out(lab_only, podgraft, shared_pod, laptop, rules):
+    r = podgraft.redirect_to(laptop, shared_pod, "http", "echo")
+    limit_descriptors(r.process.pid, 50)
+    assert_parks_and_returns(r, shared_pod, 60)
+    served = assert_nothing_is_left(r, shared_pod, rules)
+    assert served["refused"] > 0 and served["app"] > 0, served
+
+
+def test_without_a_fallback_nobody_is_given_to_the_app(lab_only, podgraft, shared_pod, laptop, rules):
+    r = podgraft.redirect_to(laptop, shared_pod, "http", "echo", options=("--no-fallback",))
+    limit_descriptors(shared_pod.pid(r.up["container"]), 60)
+    with crowd(shared_pod, 70):
+        until(lambda: who(shared_pod.ip, HTTP) is None, timeout=5, what="a reset")
+    until(lambda: who(shared_pod.ip, HTTP) == "laptop", timeout=5, what="the laptop's answer")
+    assert assert_nothing_is_left(r, shared_pod, rules)["app"] == 0
