@@ -11,17 +11,20 @@
 #include "proto/io/lane_sock.h"
 #include "proto/io/link.h"
 #include "proto/io/sock.h"
+#include "proto/mux/limits.h"
 
 enum { LISTENING_MAX = 4096, LANE_SILENT_US = 4500000 };
 
 struct lane {
 	struct pg_session *session;
 	struct pg_link *link; /* NULL: free slot */
+	bool resting;         /* the laptop wants no new streams on it */
 };
 
 struct pg_session {
 	struct pg_session_config config;
-	struct lane lanes[PG_SESSION_LANES];
+	struct lane lanes[PG_LANES_MAX];
+	struct pg_pool pool;          /* what the streams of all lanes may borrow */
 	struct pg_takeover *takeover; /* one at a time; NULL: none is under way */
 	struct lane *asker;           /* who waits for it, and its question */
 	uint32_t asked;
@@ -44,10 +47,23 @@ static void answer_status(struct lane *lane, uint32_t request, Podgraft__V1__Red
 	say(lane, &msg);
 }
 
-/* Tells the laptop unasked, by every lane that is there. */
+/* A lane that misses heartbeats carries nothing new, long before it counts as lost. */
+static bool is_silent(const struct pg_link *link)
+{
+	return pg_mux_silence_us(pg_link_mux(link), pg_now_us()) > LANE_SILENT_US;
+}
+
+/* Tells the laptop unasked: once, or by every lane that is there when none is known to live. */
 static void announce(struct pg_session *s, const Podgraft__V1__Control *msg)
 {
-	for (int i = 0; i < PG_SESSION_LANES; i++)
+	bool lives = false;
+	for (int i = 0; i < PG_LANES_MAX && !lives; i++) {
+		struct lane *lane = &s->lanes[i];
+		lives = lane->link && !is_silent(lane->link);
+		if (lives)
+			say(lane, msg);
+	}
+	for (int i = 0; i < PG_LANES_MAX && !lives; i++)
 		if (s->lanes[i].link)
 			say(&s->lanes[i], msg);
 }
@@ -69,25 +85,28 @@ static void schedule_reaping(struct pg_session *s)
 	s->reaping = true;
 }
 
-/* A lane that misses heartbeats carries nothing new, long before it counts as lost. */
-static bool is_silent(const struct pg_link *link)
+/* The lane for a new stream: the one with the fewest. NULL: none, or the session has too many. */
+static struct pg_link *best_lane(const struct pg_session *s)
 {
-	return pg_mux_silence_us(pg_link_mux(link), pg_now_us()) > LANE_SILENT_US;
+	struct pg_link *best = NULL;
+	size_t least = SIZE_MAX, all = 0;
+	for (int i = 0; i < PG_LANES_MAX; i++) {
+		const struct lane *lane = &s->lanes[i];
+		size_t streams = lane->link ? pg_mux_streams(pg_link_mux(lane->link)) : 0;
+		all += streams;
+		if (!lane->link || lane->resting || streams >= least || is_silent(lane->link))
+			continue;
+		best = lane->link;
+		least = streams;
+	}
+	return all < s->config.max_streams ? best : NULL;
 }
 
-/* A connection has arrived: it becomes a stream of the lane with the fewest, or goes to the app. */
+/* A connection has arrived: it becomes a stream, or goes to the app. */
 static void on_arrived(void *ctx, const struct pg_redirect *rd, const struct pg_arrival *a)
 {
 	struct pg_session *s = ctx;
-	struct pg_link *best = NULL;
-	for (int i = 0; i < PG_SESSION_LANES; i++) {
-		struct pg_link *link = s->lanes[i].link;
-		if (link && !is_silent(link) &&
-		    (!best ||
-		     pg_mux_streams(pg_link_mux(link)) < pg_mux_streams(pg_link_mux(best))))
-			best = link;
-	}
-	pg_connections_serve(s->config.connections, best, rd, a);
+	pg_connections_serve(s->config.connections, best_lane(s), rd, a);
 }
 
 /* The redirect is parked for want of `code` (0: until the laptop starts it again), or armed. */
@@ -135,7 +154,7 @@ static void on_taken(void *ctx, const struct pg_redirect *rd, const struct pg_cl
 static bool on_yield(void *ctx)
 {
 	struct pg_session *s = ctx;
-	for (int i = 0; i < PG_SESSION_LANES; i++)
+	for (int i = 0; i < PG_LANES_MAX; i++)
 		if (s->lanes[i].link && !is_silent(s->lanes[i].link))
 			return false;
 	s->over = true;
@@ -298,7 +317,7 @@ static void tell_undone(struct lane *lane, uint32_t request, Podgraft__V1__Undon
 
 void pg_session_tell_undone(struct pg_session *s, Podgraft__V1__Undone *undone)
 {
-	for (int i = 0; i < PG_SESSION_LANES; i++)
+	for (int i = 0; i < PG_LANES_MAX; i++)
 		if (s->lanes[i].link)
 			tell_undone(&s->lanes[i], 0, undone);
 }
@@ -311,6 +330,14 @@ static void undo(struct lane *lane, uint32_t request, char *by)
 	pg_takeover_cancel(pg_take_ptr(&s->takeover));
 	s->config.undo(s->config.ctx, s, &undone);
 	tell_undone(lane, request, &undone);
+}
+
+/* What was opened on it is under way before the answer, and nothing after it: so the laptop knows
+ * when it may close the lane. */
+static void rest(struct lane *lane, const Podgraft__V1__Control *question)
+{
+	lane->resting = true;
+	say(lane, question);
 }
 
 static void on_control(void *ctx, const Podgraft__V1__Control *msg)
@@ -334,6 +361,9 @@ static void on_control(void *ctx, const Podgraft__V1__Control *msg)
 		lane->session->over = true;
 		schedule_reaping(lane->session);
 		break;
+	case PODGRAFT__V1__CONTROL__BODY_LANE_REST:
+		rest(lane, msg);
+		break;
 	default: /* an answer to a question that an agent never asks */
 		break;
 	}
@@ -356,8 +386,9 @@ struct pg_session *pg_session_new(const struct pg_session_config *config)
 	if (!s)
 		return NULL;
 	s->config = *config;
-	for (int i = 0; i < PG_SESSION_LANES; i++)
+	for (int i = 0; i < PG_LANES_MAX; i++)
 		s->lanes[i].session = s;
+	s->pool.bytes = PG_POOL_AGENT;
 	uv_idle_init(pg_loop_uv(config->loop), &s->reaper);
 	s->reaper.data = s;
 	return s;
@@ -366,7 +397,7 @@ struct pg_session *pg_session_new(const struct pg_session_config *config)
 int pg_session_lane(struct pg_session *s, int fd, const uint8_t *extra, size_t n)
 {
 	struct lane *lane = NULL;
-	for (int i = 0; i < PG_SESSION_LANES; i++) {
+	for (int i = 0; i < PG_LANES_MAX; i++) {
 		struct lane *l = &s->lanes[i];
 		if (l->link && is_silent(l->link)) /* what the new one is for */
 			pg_link_free(pg_take_ptr(&l->link));
@@ -378,7 +409,9 @@ int pg_session_lane(struct pg_session *s, int fd, const uint8_t *extra, size_t n
 		pg_sock_close_reset(fd);
 		return -EMFILE;
 	}
+	lane->resting = false;
 	struct pg_link_config config = { .max_streams = s->config.max_streams,
+					 .pool = &s->pool,
 					 .events = { .control = on_control,
 						     .ended = on_link_ended },
 					 .ctx = lane };
@@ -403,7 +436,7 @@ void pg_session_free(struct pg_session *s)
 {
 	pg_takeover_cancel(s->takeover);
 	pg_redirects_stop_all(s->config.redirects, s);
-	for (int i = 0; i < PG_SESSION_LANES; i++)
+	for (int i = 0; i < PG_LANES_MAX; i++)
 		pg_link_free(s->lanes[i].link);
 	uv_close((uv_handle_t *)&s->reaper, on_closed);
 }
@@ -415,7 +448,7 @@ static void on_reap(uv_idle_t *idle)
 	bool alive = false;
 	uv_idle_stop(idle);
 	s->reaping = false;
-	for (int i = 0; i < PG_SESSION_LANES; i++)
+	for (int i = 0; i < PG_LANES_MAX; i++)
 		alive = alive || s->lanes[i].link;
 	if (alive && !s->over)
 		return;

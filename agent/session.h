@@ -26,8 +26,6 @@ struct pg_session_config {
 	void *ctx;
 };
 
-enum { PG_SESSION_LANES = 8 };
-
 /* NULL: out of memory. */
 struct pg_session *pg_session_new(const struct pg_session_config *config);
 

@@ -15,6 +15,7 @@
 #include "proto/io/lane_sock.h"
 #include "proto/io/relay.h"
 #include "proto/io/sock.h"
+#include "proto/mux/limits.h"
 
 enum { PORT = 8080, OTHER_PORT = 8081, MAX_STREAMS = 4, LAPTOPS = 2, LANES = 2 };
 
@@ -24,6 +25,7 @@ struct laptop {
 	struct world *world;
 	struct pg_session *session; /* the agent's side of it; NULL once it has ended */
 	struct pg_link *lanes[LANES];
+	struct pg_pool pool;
 	uint32_t asked;
 	unsigned told; /* states, unasked */
 	uint64_t counts[PG_SERVED_COUNT];
@@ -188,6 +190,7 @@ PG_UNUSED static int begin_session(struct world *w, struct laptop *l)
 					    .ctx = w };
 	config.id[0] = (uint8_t)(l - w->laptops);
 	l->world = w;
+	l->pool.bytes = PG_POOL_LAPTOP;
 	l->session = pg_session_new(&config);
 	return l->session ? 0 : -ENOMEM;
 }
@@ -197,6 +200,7 @@ PG_UNUSED static int add_lane(struct laptop *l, int i, int *raw_out)
 {
 	struct pg_link_config config = { .laptop = true,
 					 .max_streams = 1000,
+					 .pool = &l->pool,
 					 .events = { on_opened, on_control, on_link_ended },
 					 .ctx = l };
 	struct pg_lane *lane;

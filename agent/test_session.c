@@ -136,6 +136,68 @@ static void the_last_lane_takes_the_session_with_it(void **state)
 	close(server);
 }
 
+static size_t streams_of(const struct laptop *l, int lane)
+{
+	return pg_mux_streams(pg_link_mux(l->lanes[lane]));
+}
+
+static void the_loss_of_one_lane_leaves_the_streams_of_the_others(void **state)
+{
+	struct world *w = *state;
+	struct laptop *l = &w->laptops[0];
+	int clients[4], servers[4], reset = 0;
+	char byte;
+	assert_int_equal(start(l, 1, PORT, "ann@laptop"), 0);
+	assert_int_equal(add_lane(l, 1, NULL), 0);
+	for (int i = 0; i < 4; i++) {
+		clients[i] = dial_from(w, w->ns.outside, POD4, PORT);
+		assert_int_equal(arrived_at(w, &servers[i]), LAPTOP);
+	}
+	assert_int_equal(streams_of(l, 0), 2); /* where the fewest are */
+	assert_int_equal(streams_of(l, 1), 2);
+	pg_link_free(pg_take_ptr(&l->lanes[0]));
+	turn(w, 20);
+	for (int i = 0; i < 4; i++) {
+		if (send(clients[i], "x", 1, MSG_NOSIGNAL) < 0 ||
+		    await(w, servers[i], &byte, 1) != 1)
+			reset++;
+		close(clients[i]);
+		close(servers[i]);
+	}
+	assert_int_equal(reset, 2);
+	assert_non_null(l->session);
+	assert_int_equal(who_answers(w, POD4), LAPTOP);
+}
+
+static void a_resting_lane_takes_no_new_streams(void **state)
+{
+	struct world *w = *state;
+	struct laptop *l = &w->laptops[0];
+	Podgraft__V1__LaneRest rest = PODGRAFT__V1__LANE_REST__INIT;
+	Podgraft__V1__Control msg = PODGRAFT__V1__CONTROL__INIT;
+	int clients[3], servers[3];
+	char byte;
+	assert_int_equal(start(l, 1, PORT, "ann@laptop"), 0);
+	clients[0] = dial_from(w, w->ns.outside, POD4, PORT);
+	assert_int_equal(arrived_at(w, &servers[0]), LAPTOP);
+	assert_int_equal(add_lane(l, 1, NULL), 0);
+	msg.body_case = PODGRAFT__V1__CONTROL__BODY_LANE_REST;
+	msg.lane_rest = &rest;
+	assert_int_equal(ask(l, &msg), 0); /* by lane 0, and answered there */
+	for (int i = 1; i < 3; i++) {
+		clients[i] = dial_from(w, w->ns.outside, POD4, PORT);
+		assert_int_equal(arrived_at(w, &servers[i]), LAPTOP);
+	}
+	assert_int_equal(streams_of(l, 0), 1);
+	assert_int_equal(streams_of(l, 1), 2);
+	assert_int_equal(send(clients[0], "x", 1, 0), 1);
+	assert_int_equal(await(w, servers[0], &byte, 1), 1); /* what it has goes on */
+	for (int i = 0; i < 3; i++) {
+		close(clients[i]);
+		close(servers[i]);
+	}
+}
+
 static void goodbye_ends_the_session_and_its_connections(void **state)
 {
 	struct world *w = *state;
@@ -209,6 +271,8 @@ int main(void)
 		TEST(what_exceeds_the_streams_is_served_by_the_app),
 		TEST(a_silent_laptop_is_replaced_by_the_app),
 		TEST(the_last_lane_takes_the_session_with_it),
+		TEST(the_loss_of_one_lane_leaves_the_streams_of_the_others),
+		TEST(a_resting_lane_takes_no_new_streams),
 		TEST(goodbye_ends_the_session_and_its_connections),
 		TEST(two_laptops_have_a_port_each),
 		TEST(a_silent_laptop_gives_way_to_another),

@@ -62,7 +62,7 @@ struct pg_portfwd {
 	bool is_closed;        /* the owner is done with us */
 	bool in_turn, is_kicked, wants_write;
 	bool wake;             /* pg_portfwd_dial() waits for it */
-	struct pg_soon turn;   /* a kick from outside, early payload */
+	struct pg_task turn;   /* a kick from outside, early payload */
 	uv_timer_t last_words; /* the peer has ended a stream: how long to wait for the other */
 };
 

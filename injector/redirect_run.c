@@ -158,14 +158,13 @@ static void on_connection(void *ctx, const struct pg_redirect_want *want,
 static void show_status(struct run *r, const char *what)
 {
 	struct pg_redirect_counts n = pg_redirects_counts(r->redirects);
-	struct pg_mux *mux = r->tunnel ? pg_tunnel_mux(r->tunnel) : NULL;
-	if (!mux) /* on the way back after a loss */
+	if (!r->tunnel || pg_tunnel_is_lost(r->tunnel)) /* on the way back after a loss */
 		return;
+	struct pg_tunnel_traffic got = pg_tunnel_traffic(r->tunnel);
 	if (r->values->pod.only) /* one of many: whoever started us adds us up */
 		pg_output_event(&r->app->out, "status", "{s:I, s:I, s:I, s:I}", "open",
 				(json_int_t)n.open, "total", (json_int_t)n.total, "bytes_in",
-				(json_int_t)pg_mux_bytes_in(mux), "bytes_out",
-				(json_int_t)pg_mux_bytes_out(mux));
+				(json_int_t)got.in, "bytes_out", (json_int_t)got.out);
 	char others[64] = "";
 	if (n.app + n.probes > 0)
 		snprintf(others, sizeof(others), ", %llu by the app, %llu probes",
@@ -173,8 +172,8 @@ static void show_status(struct run *r, const char *what)
 	pg_output_status(&r->app->out,
 			 "%s: %zu open, %llu in all%s, %.1f MB in, %.1f MB out, %.1f ms",
 			 n.parked && n.parked == n.redirects ? "parked" : what, n.open,
-			 (unsigned long long)n.total, others, (double)pg_mux_bytes_in(mux) / 1e6,
-			 (double)pg_mux_bytes_out(mux) / 1e6, (double)pg_mux_rtt_us(mux) / 1e3);
+			 (unsigned long long)n.total, others, (double)got.in / 1e6,
+			 (double)got.out / 1e6, (double)got.rtt_us / 1e3);
 }
 
 /* Who served whom, for programs; when it has changed. */
@@ -405,7 +404,7 @@ static int stay_up(struct run *r, struct pg_err *err)
 	int rc = 0;
 	while (!r->leaving && rc == 0) {
 		r->stirred = r->is_lost || r->over.code;
-		pg_loop_wait(r->app->loop, &r->stirred, UINT64_MAX);
+		pg_loop_serve(r->app->loop, &r->stirred);
 		if (r->over.code && !r->leaving)
 			rc = let_go(r, err);
 		else if (r->is_lost && !r->leaving)

@@ -2,28 +2,21 @@
 
 #include <errno.h>
 #include <string.h>
-#include <uv.h>
 
 #include "injector/agent_api.h"
+#include "injector/tunnel_impl.h"
 #include "proto/base/mem.h"
 
 enum { ANSWER_MS = 15000, STREAMS_MAX = 16384, GOODBYE_MS = 10 };
 
-struct pg_tunnel {
-	struct pg_tunnel_config config;
-	struct pg_graft graft;
-	struct pg_link *link; /* NULL once lost */
-	struct pg_err why;    /* of the loss */
-	uint32_t asked;       /* the last question's number */
-	uint32_t awaited;     /* that of the question somebody waits for, or 0 */
-	uint8_t *answer;      /* packed: a message's own allocator is its unpacker's */
-	size_t answer_len;
-	bool stirred; /* an answer or the loss has come */
-};
-
 static void on_control(void *ctx, const Podgraft__V1__Control *msg)
 {
-	struct pg_tunnel *t = ctx;
+	struct pg_tunnel_lane *lane = ctx;
+	struct pg_tunnel *t = lane->tunnel;
+	if (msg->body_case == PODGRAFT__V1__CONTROL__BODY_LANE_REST) {
+		pg_tunnel_lane_rested(lane);
+		return;
+	}
 	if (msg->request == 0 || msg->request != t->awaited) {
 		if (t->config.events.told)
 			t->config.events.told(t->config.ctx, msg);
@@ -41,7 +34,7 @@ static void on_control(void *ctx, const Podgraft__V1__Control *msg)
 static enum pg_reset on_opened(void *ctx, struct pg_stream *s, const Podgraft__V1__Open *open,
 			       struct pg_relay **relay_out)
 {
-	struct pg_tunnel *t = ctx;
+	struct pg_tunnel *t = ((struct pg_tunnel_lane *)ctx)->tunnel;
 	if (!t->config.events.opened)
 		return PG_RESET_UNKNOWN;
 	return t->config.events.opened(t->config.ctx, s, open, relay_out);
@@ -57,34 +50,57 @@ static void hint_at_image(struct pg_err *why)
 			PG_VERSION);
 }
 
+/* The lane that is gone carried a question: nobody knows whether it arrived. */
+static void lose_answer(struct pg_tunnel *t, const struct pg_tunnel_lane *lane)
+{
+	if (t->awaited == 0 || t->via != lane)
+		return;
+	t->awaited = 0;
+	t->stirred = true;
+}
+
+/* The loss of one lane resets its streams only; that of the last is the end of the tunnel. */
 static void on_link_ended(void *ctx, const struct pg_err *why)
 {
-	struct pg_tunnel *t = ctx;
+	struct pg_tunnel_lane *lane = ctx;
+	struct pg_tunnel *t = lane->tunnel;
 	if (why)
 		t->why = *why;
 	else
 		pg_fail(&t->why, -ECONNRESET, "the agent or a server between ended the link.");
 	t->why.whose = PG_LINK;
 	hint_at_image(&t->why);
-	t->stirred = true;
-	pg_link_free(t->link);
-	t->link = NULL;
+	lose_answer(t, lane);
+	pg_tunnel_lane_end(lane);
+	if (t->is_lost || pg_tunnel_lane(t))
+		return;
+	t->is_lost = t->stirred = true;
+	pg_tunnel_lanes_stop(t);
+	for (int i = 0; i < PG_LANES_MAX; i++)
+		if (t->lanes[i].link) /* resting */
+			pg_tunnel_lane_end(&t->lanes[i]);
 	if (t->config.events.lost)
 		t->config.events.lost(t->config.ctx, &t->why);
+}
+
+int pg_tunnel_link(struct pg_tunnel_lane *lane, struct pg_agent_conn *conn, struct pg_err *err)
+{
+	struct pg_tunnel *t = lane->tunnel;
+	struct pg_link_config config = { .laptop = true,
+					 .max_streams = STREAMS_MAX,
+					 .pool = &t->pool,
+					 .events = { on_opened, on_control, on_link_ended },
+					 .ctx = lane };
+	return pg_agent_link(conn, t->config.spec->keys, t->config.session, &config, &lane->link,
+			     err);
 }
 
 static int link_up(struct pg_tunnel *t, struct pg_err *err)
 {
 	struct pg_agent_conn *conn = NULL;
-	struct pg_link_config config = { .laptop = true,
-					 .max_streams = STREAMS_MAX,
-					 .events = { on_opened, on_control, on_link_ended },
-					 .ctx = t };
 	int rc = pg_agent_reach(t->config.loop, t->config.platform, t->config.pod, t->config.spec,
 				&t->graft, &conn, err);
-	if (rc < 0)
-		return rc;
-	return pg_agent_link(conn, t->config.spec->keys, t->config.session, &config, &t->link, err);
+	return rc < 0 ? rc : pg_tunnel_link(&t->lanes[0], conn, err);
 }
 
 int pg_tunnel_open(const struct pg_tunnel_config *config, struct pg_tunnel **out,
@@ -94,27 +110,38 @@ int pg_tunnel_open(const struct pg_tunnel_config *config, struct pg_tunnel **out
 	if (!t)
 		return pg_fail(err, -ENOMEM, "open a tunnel");
 	t->config = *config;
+	t->pool.bytes = PG_POOL_LAPTOP;
+	for (int i = 0; i < PG_LANES_MAX; i++)
+		t->lanes[i].tunnel = t;
+	uv_timer_init(pg_loop_uv(config->loop), &t->look);
+	t->look.data = t;
 	int rc = link_up(t, err);
 	if (rc < 0) {
 		pg_tunnel_close(t);
 		return rc;
 	}
+	pg_tunnel_lanes_start(t);
 	*out = t;
 	return 0;
 }
 
 /* Lets the agent know that this is no accident, and gives the lane a moment to say so. */
-static void say_goodbye(struct pg_tunnel *t)
+static void say_goodbye(struct pg_tunnel *t, struct pg_link *link)
 {
 	Podgraft__V1__Goodbye goodbye = PODGRAFT__V1__GOODBYE__INIT;
 	Podgraft__V1__Control msg = PODGRAFT__V1__CONTROL__INIT;
 	msg.request = ++t->asked;
 	msg.body_case = PODGRAFT__V1__CONTROL__BODY_GOODBYE;
 	msg.goodbye = &goodbye;
-	if (pg_link_send(t->link, &msg) < 0)
+	if (pg_link_send(link, &msg) < 0)
 		return;
 	t->stirred = false;
 	pg_loop_wait(t->config.loop, &t->stirred, pg_loop_now_ms(t->config.loop) + GOODBYE_MS);
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+	free(handle->data);
 }
 
 void pg_tunnel_close(struct pg_tunnel *t)
@@ -122,11 +149,15 @@ void pg_tunnel_close(struct pg_tunnel *t)
 	if (!t)
 		return;
 	t->config.events.lost = NULL;
-	if (t->link)
-		say_goodbye(t);
-	pg_link_free(t->link);
+	pg_tunnel_lanes_stop(t);
+	struct pg_tunnel_lane *lane = pg_tunnel_lane(t);
+	if (lane)
+		say_goodbye(t, lane->link);
+	for (int i = 0; i < PG_LANES_MAX; i++)
+		if (t->lanes[i].link)
+			pg_tunnel_lane_end(&t->lanes[i]);
 	free(t->answer);
-	free(t);
+	uv_close((uv_handle_t *)&t->look, on_closed);
 }
 
 const struct pg_graft *pg_tunnel_graft(const struct pg_tunnel *t)
@@ -134,37 +165,51 @@ const struct pg_graft *pg_tunnel_graft(const struct pg_tunnel *t)
 	return &t->graft;
 }
 
-struct pg_mux *pg_tunnel_mux(const struct pg_tunnel *t)
+struct pg_tunnel_traffic pg_tunnel_traffic(const struct pg_tunnel *t)
 {
-	return t->link ? pg_link_mux(t->link) : NULL;
+	struct pg_tunnel_traffic sum = t->ended;
+	for (int i = 0; i < PG_LANES_MAX; i++) {
+		if (!t->lanes[i].link)
+			continue;
+		const struct pg_mux *mux = pg_link_mux(t->lanes[i].link);
+		sum.in += pg_mux_bytes_in(mux);
+		sum.out += pg_mux_bytes_out(mux);
+		sum.rtt_us = sum.lanes == 0 ? pg_mux_rtt_us(mux) : sum.rtt_us;
+		sum.lanes++;
+	}
+	return sum;
 }
 
 bool pg_tunnel_is_lost(const struct pg_tunnel *t)
 {
-	return !t->link;
+	return t->is_lost;
 }
 
 int pg_tunnel_tell(struct pg_tunnel *t, Podgraft__V1__Control *question)
 {
+	struct pg_tunnel_lane *lane = pg_tunnel_lane(t);
 	question->request = ++t->asked;
-	return t->link ? pg_link_send(t->link, question) : -ENOTCONN;
+	return lane ? pg_link_send(lane->link, question) : -ENOTCONN;
 }
 
 int pg_tunnel_ask(struct pg_tunnel *t, Podgraft__V1__Control *question,
 		  Podgraft__V1__Control **answer, struct pg_err *err)
 {
 	uint64_t deadline = pg_loop_now_ms(t->config.loop) + ANSWER_MS;
+	struct pg_tunnel_lane *lane = pg_tunnel_lane(t);
 	int rc = 0;
-	question->request = t->awaited = ++t->asked;
+	question->request = ++t->asked;
 	free(pg_take_ptr(&t->answer));
 	t->stirred = false;
-	if (t->link)
-		rc = pg_link_send(t->link, question);
+	if (lane)
+		rc = pg_link_send(lane->link, question);
 	if (rc < 0)
 		return pg_fail(err, rc, "ask the agent");
-	if (t->link)
+	t->awaited = question->request;
+	t->via = lane;
+	if (lane)
 		rc = pg_loop_wait(t->config.loop, &t->stirred, deadline);
-	if (!t->link) {
+	if (!lane || (rc == 0 && !t->answer)) {
 		*err = t->why;
 		return err->code;
 	}

@@ -3,7 +3,8 @@
 #include "proto/io/link.h"
 
 /* A session with one agent: the graft, the link to it, and questions with their answers. Commands
- * talk to a tunnel and know neither lanes nor proofs. */
+ * talk to a tunnel and know neither lanes nor proofs. Under load it opens further lanes, while the
+ * command waits in pg_loop_serve(). */
 struct pg_tunnel;
 
 struct pg_tunnel_events {
@@ -12,7 +13,7 @@ struct pg_tunnel_events {
 				struct pg_relay **relay_out);
 	/* A message that answers no question that anybody waits for; checked, borrowed. */
 	void (*told)(void *ctx, const Podgraft__V1__Control *msg);
-	/* Once: the link is lost, every stream was told. */
+	/* Once: the last lane is lost, every stream was told. */
 	void (*lost)(void *ctx, const struct pg_err *why);
 };
 
@@ -37,8 +38,14 @@ int pg_tunnel_open(const struct pg_tunnel_config *config, struct pg_tunnel **out
 void pg_tunnel_close(struct pg_tunnel *t);
 
 const struct pg_graft *pg_tunnel_graft(const struct pg_tunnel *t);
-struct pg_mux *pg_tunnel_mux(const struct pg_tunnel *t);
 bool pg_tunnel_is_lost(const struct pg_tunnel *t);
+
+/* Payload of all lanes so far; the round trip of the first one that is up; how many are. */
+struct pg_tunnel_traffic {
+	uint64_t in, out, rtt_us;
+	size_t lanes;
+};
+struct pg_tunnel_traffic pg_tunnel_traffic(const struct pg_tunnel *t);
 
 /* Asks and does not wait: the answer comes as `told`. 0, -ENOTCONN, -ENOMEM, -ENOBUFS. */
 int pg_tunnel_tell(struct pg_tunnel *t, Podgraft__V1__Control *question);

@@ -23,7 +23,7 @@ struct lane_sock {
 	struct pg_lane lane;
 	struct pg_loop *loop;
 	struct pg_watch watch;
-	struct pg_soon kicked;
+	struct pg_task kicked;
 	int fd;
 	bool ended, closed;
 	bool more;                          /* the owner had more to send than one turn takes */
@@ -204,7 +204,7 @@ int pg_lane_sock_new(struct pg_loop *loop, int fd_taken, struct pg_lane_events e
 	if (rc < 0)
 		return rc;
 	s->loop = loop;
-	s->kicked = (struct pg_soon){ .run = on_kicked, .ctx = s };
+	s->kicked = (struct pg_task){ .run = on_kicked, .ctx = s };
 	s->watch.poll.data = s;
 	s->lane = (struct pg_lane){ .ops = &ops, .events = events, .ctx = ctx };
 	s->fd = pg_take_fd(&fd);

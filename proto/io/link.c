@@ -121,8 +121,7 @@ int pg_link_new(struct pg_loop *loop, struct pg_lane *lane, const struct pg_link
 	}
 	*l = (struct pg_link){ .loop = loop, .lane = lane, .config = *config };
 	l->mux = pg_mux_new(&(struct pg_mux_config){ .odd = config->laptop,
-						     .pool_bytes = config->laptop ? PG_POOL_LAPTOP
-										  : PG_POOL_AGENT,
+						     .pool = config->pool,
 						     .max_streams = config->max_streams,
 						     .ops = &mux_ops,
 						     .ctx = l },

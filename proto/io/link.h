@@ -24,6 +24,7 @@ struct pg_link_events {
 struct pg_link_config {
 	bool laptop;
 	size_t max_streams;
+	struct pg_pool *pool;         /* of all lanes of the session, borrowed */
 	struct pg_link_events events; /* ctx is theirs */
 	void *ctx;
 };

@@ -16,8 +16,9 @@ struct pg_loop {
 	uv_timer_t slow;
 	uv_prepare_t before_poll;
 	uv_idle_t awake; /* while more is to be done soon than one turn takes */
-	struct pg_sched soon;
-	const bool *done; /* what pg_loop_wait() waits for; NULL: it is not running */
+	struct pg_sched soon, jobs;
+	const bool *served; /* what pg_loop_serve() waits for; NULL: it is not running */
+	const bool *done;   /* what pg_loop_wait() waits for; NULL: it is not running */
 	uv_signal_t signals[SIGNALS];
 	void (*on_signal)(void *ctx, int signo);
 	void *signal_ctx;
@@ -49,9 +50,9 @@ static void run_soon(struct pg_loop *l)
 {
 	for (int i = 0; i < SOON_A_TURN && l->soon.n > 0; i++) {
 		struct pg_turn *first = pg_sched_first(&l->soon);
-		struct pg_soon *soon = (void *)first;
+		struct pg_task *task = (void *)first;
 		pg_sched_leave(&l->soon, first);
-		soon->run(soon->ctx);
+		task->run(task->ctx);
 	}
 	if (l->soon.n > 0)
 		uv_idle_start(&l->awake, on_awake);
@@ -62,18 +63,29 @@ static void on_before_poll(uv_prepare_t *prepare)
 {
 	struct pg_loop *l = prepare->data;
 	run_soon(l);
-	if (l->done && *l->done)
+	bool has_job = l->served && !l->done && l->jobs.n > 0;
+	if (has_job || (l->done && *l->done) || (l->served && *l->served))
 		uv_stop(&l->uv);
 }
 
-void pg_loop_soon(struct pg_loop *l, struct pg_soon *soon)
+void pg_loop_soon(struct pg_loop *l, struct pg_task *task)
 {
-	pg_sched_join(&l->soon, &soon->turn);
+	pg_sched_join(&l->soon, &task->turn);
 }
 
-void pg_loop_not_soon(struct pg_loop *l, struct pg_soon *soon)
+void pg_loop_not_soon(struct pg_loop *l, struct pg_task *task)
 {
-	pg_sched_leave(&l->soon, &soon->turn);
+	pg_sched_leave(&l->soon, &task->turn);
+}
+
+void pg_loop_job(struct pg_loop *l, struct pg_task *task)
+{
+	pg_sched_join(&l->jobs, &task->turn);
+}
+
+void pg_loop_no_job(struct pg_loop *l, struct pg_task *task)
+{
+	pg_sched_leave(&l->jobs, &task->turn);
 }
 
 static void on_slow_timer(uv_timer_t *timer)
@@ -106,6 +118,7 @@ struct pg_loop *pg_loop_new(struct pg_err *err)
 	l->before_poll.data = l;
 	uv_idle_init(&l->uv, &l->awake);
 	pg_sched_init(&l->soon);
+	pg_sched_init(&l->jobs);
 	for (int i = 0; i < SIGNALS; i++) {
 		uv_signal_init(&l->uv, &l->signals[i]);
 		l->signals[i].data = l;
@@ -192,10 +205,11 @@ int pg_loop_wait(struct pg_loop *l, const bool *done, uint64_t deadline_ms)
 		uv_timer_start(&l->deadline, on_deadline,
 			       deadline_ms > l->wait_start_ms ? deadline_ms - l->wait_start_ms : 0,
 			       0);
-	uv_timer_start(&l->slow, on_slow_timer, SLOW_MS, SLOW_MS);
+	if (!l->served) /* nobody waits for a job */
+		uv_timer_start(&l->slow, on_slow_timer, SLOW_MS, SLOW_MS);
 	l->done = done;
 	while (!*done && rc == 0) {
-		if (l->interrupted)
+		if (l->interrupted || (l->served && *l->served))
 			rc = -ECANCELED;
 		else if (uv_now(&l->uv) >= deadline_ms)
 			rc = -ETIMEDOUT;
@@ -206,4 +220,21 @@ int pg_loop_wait(struct pg_loop *l, const bool *done, uint64_t deadline_ms)
 	uv_timer_stop(&l->deadline);
 	uv_timer_stop(&l->slow);
 	return rc;
+}
+
+int pg_loop_serve(struct pg_loop *l, const bool *done)
+{
+	l->served = done;
+	while (!*done && !l->interrupted) {
+		struct pg_turn *first = pg_sched_first(&l->jobs);
+		if (!first) {
+			uv_run(&l->uv, UV_RUN_ONCE);
+			continue;
+		}
+		struct pg_task *job = (void *)first;
+		pg_sched_leave(&l->jobs, first);
+		job->run(job->ctx);
+	}
+	l->served = NULL;
+	return *done ? 0 : -ECANCELED;
 }

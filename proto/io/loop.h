@@ -28,17 +28,22 @@ struct uv_loop_s *pg_loop_uv(struct pg_loop *l);
 uint64_t pg_loop_now_ms(const struct pg_loop *l);
 uint64_t pg_now_us(void); /* of this moment, monotonic */
 
-/* Something to be done once, after what is being handled and before the loop sleeps. It lies in its
- * owner, who fills in `run` and `ctx` and zeros the rest. */
-struct pg_soon {
+/* Something to be done once. It lies in its owner, who fills in `run` and `ctx` and zeros the rest.
+ * A task is for one of the two queues below. */
+struct pg_task {
 	struct pg_turn turn; /* first */
 	void (*run)(void *ctx);
 	void *ctx;
 };
 
-/* Lets `soon` be run (once, however often this is called before), or not any more. */
-void pg_loop_soon(struct pg_loop *l, struct pg_soon *soon);
-void pg_loop_not_soon(struct pg_loop *l, struct pg_soon *soon);
+/* Runs `task` after what is being handled and before the loop sleeps (once, however often this is
+ * called until then), or does not any more. */
+void pg_loop_soon(struct pg_loop *l, struct pg_task *task);
+void pg_loop_not_soon(struct pg_loop *l, struct pg_task *task);
+
+/* The same for straight-line code: it is run inside pg_loop_serve(), and may wait. */
+void pg_loop_job(struct pg_loop *l, struct pg_task *task);
+void pg_loop_no_job(struct pg_loop *l, struct pg_task *task);
 
 /* Calls `on_signal` for SIGINT, SIGTERM and SIGHUP from the loop; NULL stops that. */
 void pg_loop_on_signal(struct pg_loop *l, void (*on_signal)(void *ctx, int signo), void *ctx);
@@ -47,6 +52,10 @@ void pg_loop_on_signal(struct pg_loop *l, void (*on_signal)(void *ctx, int signo
  * pg_loop_now_ms() has come (-ETIMEDOUT; UINT64_MAX: never), or pg_loop_interrupt() was called
  * (-ECANCELED). Not to be called from a callback of the loop. */
 int pg_loop_wait(struct pg_loop *l, const bool *done, uint64_t deadline_ms);
+
+/* The wait of a command that is up, for what ends it: meanwhile jobs are run, one at a time. Their
+ * own waits end with -ECANCELED once *done is true. 0, or -ECANCELED. */
+int pg_loop_serve(struct pg_loop *l, const bool *done);
 
 /* Every wait, the running one and later ones, ends with -ECANCELED until `on` is false again. */
 void pg_loop_interrupt(struct pg_loop *l, bool on);

@@ -63,6 +63,109 @@ static void the_deadline_ends_it_otherwise(void **state)
 	pg_loop_free(l);
 }
 
+/* A task that queues itself or another again, so often as it is told. */
+struct counted {
+	struct pg_loop *loop;
+	struct pg_task task;
+	struct counted *next;
+	int runs, more;
+};
+
+static void count(void *ctx)
+{
+	struct counted *c = ctx;
+	c->runs++;
+	if (c->more-- > 0)
+		pg_loop_soon(c->loop, &c->next->task);
+}
+
+static void what_is_to_be_done_soon_does_not_wait_for_an_event(void **state)
+{
+	struct pg_loop *l = pg_loop_new(NULL);
+	struct counted a = { .loop = l, .task = { .run = count, .ctx = &a }, .next = &a };
+	struct counted b = { .loop = l, .task = { .run = count, .ctx = &b }, .next = &a };
+	uint64_t took_ms;
+	(void)state;
+	a.more = 500; /* more than one turn takes */
+	b.more = 1;
+	pg_loop_soon(l, &b.task);
+	pg_loop_soon(l, &b.task);
+	assert_int_equal(wait_for_timer(l, 200, 30000, &took_ms), 0);
+	assert_int_equal(b.runs, 1);
+	assert_int_equal(a.runs, 501);
+	pg_loop_soon(l, &b.task);
+	pg_loop_not_soon(l, &b.task);
+	assert_int_equal(wait_for_timer(l, 1, 30000, &took_ms), 0);
+	assert_int_equal(b.runs, 1);
+	pg_loop_free(l);
+}
+
+/* A command that is up, and a job that waits for what does not come. */
+struct served {
+	struct pg_loop *loop;
+	struct pg_task job;
+	uv_timer_t timer;
+	bool done;
+	int waits, code;
+};
+
+static void wait_in_vain(void *ctx)
+{
+	struct served *s = ctx;
+	const bool never = false;
+	s->waits++;
+	s->code = pg_loop_wait(s->loop, &never, UINT64_MAX);
+}
+
+static void wait_a_moment(void *ctx)
+{
+	struct served *s = ctx;
+	const bool never = false;
+	s->code = pg_loop_wait(s->loop, &never, pg_loop_now_ms(s->loop) + 10);
+	s->done = ++s->waits == 2;
+	if (!s->done)
+		pg_loop_job(s->loop, &s->job);
+}
+
+static void on_time(uv_timer_t *timer)
+{
+	struct served *s = timer->data;
+	if (s->waits == 0)
+		pg_loop_job(s->loop, &s->job);
+	else
+		s->done = true;
+}
+
+static void serve(struct served *s, void (*job)(void *ctx))
+{
+	s->loop = pg_loop_new(NULL);
+	s->job = (struct pg_task){ .run = job, .ctx = s };
+	uv_timer_init(pg_loop_uv(s->loop), &s->timer);
+	s->timer.data = s;
+	uv_timer_start(&s->timer, on_time, 5, 50);
+	assert_int_equal(pg_loop_serve(s->loop, &s->done), 0);
+	uv_close((uv_handle_t *)&s->timer, NULL);
+	pg_loop_free(s->loop);
+}
+
+static void a_job_ends_with_what_it_was_run_beside(void **state)
+{
+	struct served s = { .code = 1 };
+	(void)state;
+	serve(&s, wait_in_vain);
+	assert_int_equal(s.waits, 1);
+	assert_int_equal(s.code, -ECANCELED);
+}
+
+static void a_job_has_waits_of_its_own_and_may_come_again(void **state)
+{
+	struct served s = { .code = 1 };
+	(void)state;
+	serve(&s, wait_a_moment);
+	assert_int_equal(s.waits, 2);
+	assert_int_equal(s.code, -ETIMEDOUT);
+}
+
 static rlim_t soft_limit(void)
 {
 	struct rlimit limit;
@@ -93,6 +196,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_timer_ends_the_wait_at_once),
 		cmocka_unit_test(the_deadline_ends_it_otherwise),
+		cmocka_unit_test(what_is_to_be_done_soon_does_not_wait_for_an_event),
+		cmocka_unit_test(a_job_ends_with_what_it_was_run_beside),
+		cmocka_unit_test(a_job_has_waits_of_its_own_and_may_come_again),
 		cmocka_unit_test(many_files_are_had_and_given_back),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

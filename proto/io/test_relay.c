@@ -6,12 +6,14 @@
 #include "proto/io/lane_sock.h"
 #include "proto/io/link.h"
 #include "proto/io/test_pair.h"
+#include "proto/mux/limits.h"
 
 /* A client before an agent, a server behind a laptop, and a link between the two:
  * client <-> agent's relay <-> link <-> laptop's relay <-> server. All real sockets, one loop. */
 struct world {
 	struct pg_loop *loop;
 	struct pg_link *agent, *laptop;
+	struct pg_pool pools[2];
 	struct sockaddr_storage to; /* where the laptop connects */
 	int listener, client, server;
 	int agent_ends, laptop_ends, refusals, link_ends;
@@ -84,6 +86,7 @@ static struct pg_link *make_link(struct world *w, int fd, bool laptop)
 {
 	struct pg_link_config config = { .laptop = laptop,
 					 .max_streams = 16,
+					 .pool = &w->pools[laptop],
 					 .events = { on_opened, on_control, on_link_ended },
 					 .ctx = w };
 	struct pg_lane *lane;
@@ -121,7 +124,11 @@ static int set_up(void **state)
 	static struct world w;
 	struct pg_err err;
 	int a, b;
-	w = (struct world){ .loop = pg_loop_new(&err), .client = -1, .server = -1, .returned = -1 };
+	w = (struct world){ .loop = pg_loop_new(&err),
+			    .pools = { { .bytes = PG_POOL_AGENT }, { .bytes = PG_POOL_LAPTOP } },
+			    .client = -1,
+			    .server = -1,
+			    .returned = -1 };
 	tcp_pair(&a, &b);
 	pg_byteq_init(&w.kept, 1);
 	w.agent = make_link(&w, a, false);

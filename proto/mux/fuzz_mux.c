@@ -176,7 +176,7 @@ static void check(const struct pg_mux *m)
 		assert(w->granted + w->held <= w->size);
 		lent += w->size - PG_CREDIT_OWN;
 	}
-	assert(lent == m->pool.lent && lent <= m->pool.bytes);
+	assert(lent == m->config.pool->lent && lent <= m->config.pool->bytes);
 	assert(m->queue.len <= m->queue.cap && m->all.n + m->zombies <= m->config.max_streams);
 }
 
@@ -185,8 +185,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size < 2)
 		return 0;
 	struct owner o = { .random = data[0] };
+	struct pg_pool pool = { .bytes = 1 << 20 };
 	const struct pg_mux_config config = {
-		.odd = true, .pool_bytes = 1 << 20, .max_streams = 8, .ops = &ops, .ctx = &o
+		.odd = true, .pool = &pool, .max_streams = 8, .ops = &ops, .ctx = &o
 	};
 	uint64_t now = 0;
 	size_t cut = data[1];

@@ -2,15 +2,19 @@
 
 /* Every ceiling of the link, each with its reason. docs/protocol.md repeats those a peer must know.
  *
- * What all peers together can make one lane hold: the pool, PG_CREDIT_OWN and some 300 bytes for
- * each stream, the three queues, and 33 KiB for the frame that is arriving. With 1,000 streams that
- * is 26 MiB in the agent and 34 MiB on the laptop, nearly all of it only while consumers stall. */
+ * What a peer can make a session hold: the pool, PG_CREDIT_OWN and some 300 bytes for each stream,
+ * and for each lane the three queues and 33 KiB for the frame that is arriving. With 1,000 streams
+ * that is 26 MiB in the agent and 34 MiB on the laptop, nearly all of it only while consumers
+ * stall. */
 enum {
 	/* What each stream may send before it hears anything: small, for it is outside any pool. */
 	PG_CREDIT_OWN = 16 << 10,
 	/* What may be on its way before ACCEPTED: the agent keeps it, to replay it to the app. */
 	PG_UNACCEPTED_MAX = 64 << 10,
-	/* Growth of all streams of one lane together, from design section 4. */
+	/* Lanes of one session: as many goroutines at each station of the way as carry its bytes.
+	 */
+	PG_LANES_MAX = 8,
+	/* Growth of all streams of one session together, from design section 4. */
 	PG_POOL_LAPTOP = 16 << 20,
 	PG_POOL_AGENT = 8 << 20,
 	/* One stream borrows at most a quarter of the pool. */

@@ -50,7 +50,7 @@ void pg_mux_retire_(struct pg_stream *s, enum pg_stream_ev why)
 	assert(rc == 0);
 	(void)rc;
 	pg_table_drop(&m->table, s);
-	pg_window_fini(&s->in, &m->pool);
+	pg_window_fini(&s->in, m->config.pool);
 	pg_sched_leave(&m->all, &s->in_all);
 	pg_sched_leave(&m->ready, &s->in_ready);
 	pg_sched_leave(&m->rich, &s->in_rich);
@@ -101,7 +101,7 @@ struct pg_mux *pg_mux_new(const struct pg_mux_config *config, uint64_t now_us)
 	m->ping_at_us = now_us;
 	m->spare_at_us = now_us + PG_SPARE_MS * 1000ULL;
 	m->next_id = config->odd ? 1 : 2;
-	m->pool.bytes = config->pool_bytes;
+	m->look = 1;
 	/* Where the heap happens to lie and when is not known to a peer. */
 	pg_table_init(&m->table, (uint64_t)(uintptr_t)m ^ now_us << 32);
 	pg_sched_init(&m->all);
@@ -198,6 +198,22 @@ size_t pg_mux_streams(const struct pg_mux *m)
 	return m->all.n;
 }
 
+void pg_mux_moves_(struct pg_stream *s)
+{
+	if (s->look == s->mux->look)
+		return;
+	s->look = s->mux->look;
+	s->mux->lively++;
+}
+
+size_t pg_mux_lively(struct pg_mux *m)
+{
+	size_t n = m->lively;
+	m->lively = 0;
+	m->look++;
+	return n;
+}
+
 uint64_t pg_mux_bytes_in(const struct pg_mux *m)
 {
 	return m->bytes_in;
@@ -276,7 +292,7 @@ void pg_stream_consumed(struct pg_stream *s, size_t n)
 	struct pg_mux *m = s->mux;
 	if (s->state == PG_ST_GONE)
 		return;
-	pg_window_consumed(&s->in, &m->pool, n, pg_mux_round_(m), m->now_us);
+	pg_window_consumed(&s->in, m->config.pool, n, pg_mux_round_(m), m->now_us);
 	if (pg_window_is_due(&s->in) && pg_stream_receives(s))
 		pg_mux_owe_(s, PG_OWES_CREDIT);
 	pg_mux_settle_(s);

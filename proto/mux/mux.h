@@ -5,6 +5,7 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+#include "proto/mux/pool.h"
 #include "proto/wire/frame.h"
 
 /* The multiplexer of one lane: many streams with credit, half-close and reset over one ordered
@@ -45,9 +46,10 @@ struct pg_mux_ops {
 };
 
 struct pg_mux_config {
-	bool odd;           /* our own streams have odd ids: the laptop. The agent's are even. */
-	size_t pool_bytes;  /* what the receive credit of all streams may grow by */
-	size_t max_streams; /* of both sides together; more are refused with PG_RESET_LIMIT */
+	bool odd;             /* our own streams have odd ids: the laptop. The agent's are even. */
+	struct pg_pool *pool; /* what the receive credit of all streams may grow by: borrowed, and
+			       * shared by the lanes of a session */
+	size_t max_streams;   /* of both sides together; more are refused with PG_RESET_LIMIT */
 	const struct pg_mux_ops *ops;
 	void *ctx;
 };
@@ -86,8 +88,10 @@ uint64_t pg_mux_rtt_min_us(const struct pg_mux *m);
  * than PG_CONTROL_QUEUE would wait. */
 int pg_mux_control(struct pg_mux *m, const uint8_t *msg, size_t n);
 
-/* Streams that live now; payload bytes received and sent so far. */
+/* Streams that live now; those that carried payload since this was last asked; payload bytes
+ * received and sent so far. */
 size_t pg_mux_streams(const struct pg_mux *m);
+size_t pg_mux_lively(struct pg_mux *m);
 uint64_t pg_mux_bytes_in(const struct pg_mux *m);
 uint64_t pg_mux_bytes_out(const struct pg_mux *m);
 

@@ -33,10 +33,11 @@ struct pg_mux {
 	struct pg_sched ready;  /* streams to be read from */
 	struct pg_sched rich;   /* streams whose allowance may hold what others could use */
 	size_t zombies;         /* streams that are gone but owe a RESET */
-	struct pg_pool pool;
-	uint32_t next_id;      /* of our next stream; over INT32_MAX: none is left */
-	uint32_t last_peer_id; /* of the peer's latest OPEN, 0 before the first */
-	uint64_t spare_at_us;  /* when allowances are looked through next */
+	uint32_t look;          /* number of the present one of pg_mux_lively(), */
+	size_t lively;          /* ... and the streams seen to move in it */
+	uint32_t next_id;       /* of our next stream; over INT32_MAX: none is left */
+	uint32_t last_peer_id;  /* of the peer's latest OPEN, 0 before the first */
+	uint64_t spare_at_us;   /* when allowances are looked through next */
 
 	struct pg_byteq queue;
 	uint8_t pongs[PG_PONG_QUEUE][8]; /* the oldest first */
@@ -78,6 +79,9 @@ void pg_mux_ready_(struct pg_stream *s);
 /* Takes `s` out of everything but `urgent`; it is gone, and its handle is dead. The caller then
  * calls `gone` (if at all) and pg_mux_bury_(). */
 void pg_mux_retire_(struct pg_stream *s, enum pg_stream_ev why);
+
+/* `s` carries payload now. */
+void pg_mux_moves_(struct pg_stream *s);
 
 /* Frees `s`, which is gone, unless it owes a RESET: then pull does. */
 void pg_mux_bury_(struct pg_stream *s);

@@ -122,6 +122,7 @@ static int on_data_piece(struct pg_mux *m, const uint8_t *p, size_t n)
 	int rc = pg_window_arrived(&s->in, n);
 	assert(rc == 0); /* the header was checked, and a grant only grows meanwhile */
 	(void)rc;
+	pg_mux_moves_(s);
 	m->config.ops->data(s->user, p, n);
 	return 0;
 }
@@ -158,7 +159,7 @@ static int on_return(struct pg_mux *m, size_t n)
 		return 0;
 	if (!pg_stream_receives(s))
 		return bad_frame(m, "after EOF");
-	if (pg_window_returned(&s->in, &m->pool, n) < 0)
+	if (pg_window_returned(&s->in, m->config.pool, n) < 0)
 		return bad_frame(m, "more than was granted");
 	return 0;
 }
@@ -171,7 +172,7 @@ static int on_eof(struct pg_mux *m)
 		return rc;
 	if (pg_stream_step(&s->state, PG_EV_GOT_EOF) < 0)
 		return bad_frame(m, "after EOF");
-	pg_window_ended(&s->in, &m->pool);
+	pg_window_ended(&s->in, m->config.pool);
 	m->config.ops->eof(s->user);
 	s = pg_table_get(&m->table, m->frame.stream);
 	if (s)

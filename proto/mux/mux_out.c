@@ -179,6 +179,7 @@ static int offer(const struct pg_stream *s, const struct out *o, struct iovec *i
 static void put_data(struct pg_stream *s, struct out *o, const struct iovec *iov, size_t n)
 {
 	pg_allowance_spend(&s->out, n);
+	pg_mux_moves_(s);
 	s->mux->bytes_out += n;
 	if (pg_allowance_usable(&s->out) == 0)
 		pg_sched_leave(&s->mux->ready, &s->in_ready);

@@ -44,6 +44,7 @@ struct pg_stream {
 	bool is_ours;        /* we opened it */
 	bool is_accepted;    /* ACCEPTED was seen (ours) or is on its way (the peer's) */
 	bool is_readable;    /* its socket may have something for `read` */
+	uint32_t look;       /* of the lane, in which it moved last */
 	size_t arrived;      /* of the peer's before we accepted; PG_UNACCEPTED_MAX at most */
 	size_t given_back;   /* of our allowance, to be told by RETURN */
 	struct pg_window in;

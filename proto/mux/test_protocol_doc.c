@@ -304,8 +304,9 @@ static void play_lane(const char *block, bool laptop, bool whole)
 	struct play p = { .whole = whole,
 			  .out = PG_BUF_INIT(BYTES_MAX),
 			  .events = PG_BUF_INIT(BYTES_MAX) };
+	struct pg_pool pool = { .bytes = 1 << 20 };
 	const struct pg_mux_config config = {
-		.odd = laptop, .pool_bytes = 1 << 20, .max_streams = STREAMS, .ops = &ops, .ctx = &p
+		.odd = laptop, .pool = &pool, .max_streams = STREAMS, .ops = &ops, .ctx = &p
 	};
 	for (int i = 0; i < STREAMS; i++)
 		p.sources[i] = (struct source){ .play = &p, .bytes = PG_BUF_INIT(BYTES_MAX) };

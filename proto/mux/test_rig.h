@@ -54,6 +54,7 @@ struct rig_end {
 
 struct rig {
 	struct rig_end laptop, agent;
+	struct pg_pool pools[2];
 	uint64_t now_us;
 };
 
@@ -186,6 +187,8 @@ static PG_UNUSED struct rig *rig_new(size_t max_streams)
 {
 	struct rig *r = calloc(1, sizeof(*r));
 	assert_non_null(r);
+	r->pools[0].bytes = PG_POOL_LAPTOP;
+	r->pools[1].bytes = PG_POOL_AGENT;
 	for (int i = 0; i < 2; i++) {
 		struct rig_end *e = i ? &r->agent : &r->laptop;
 		*e = (struct rig_end){ .rig = r, .odd = i == 0, .eats = true, .accepts = true };
@@ -193,7 +196,7 @@ static PG_UNUSED struct rig *rig_new(size_t max_streams)
 		e->wire = malloc(RIG_WIRE);
 		assert_non_null(e->wire);
 		struct pg_mux_config c = { .odd = e->odd,
-					   .pool_bytes = i ? PG_POOL_AGENT : PG_POOL_LAPTOP,
+					   .pool = &r->pools[i],
 					   .max_streams = max_streams,
 					   .ops = &rig_ops,
 					   .ctx = e };

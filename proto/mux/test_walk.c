@@ -39,7 +39,7 @@ static void check_end(const struct rig_end *e)
 	for (struct pg_turn *t = pg_sched_first(&m->all); t; t = pg_sched_next(&m->all, t)) {
 		const struct pg_stream *s = PG_STREAM_OF(t, in_all);
 		assert_true(s->in.granted + s->in.held <= s->in.size);
-		assert_true(s->in.size - PG_CREDIT_OWN <= m->pool.bytes / PG_POOL_SHARE);
+		assert_true(s->in.size - PG_CREDIT_OWN <= m->config.pool->bytes / PG_POOL_SHARE);
 		lent += s->in.size - PG_CREDIT_OWN;
 		n++;
 		if (s->is_readable && pg_stream_sends(s) && pg_allowance_usable(&s->out) > 0)
@@ -47,8 +47,8 @@ static void check_end(const struct rig_end *e)
 		else
 			assert_false(pg_turn_waits(&s->in_ready));
 	}
-	assert_int_equal(lent, m->pool.lent);
-	assert_true(lent <= m->pool.bytes);
+	assert_int_equal(lent, m->config.pool->lent);
+	assert_true(lent <= m->config.pool->bytes);
 	assert_int_equal(n, m->table.n);
 	/* What can be pulled is known to the owner. */
 	bool idle = m->queue.len == 0 && m->pongs_n == 0 && !m->is_ping_due && m->urgent.n == 0 &&
@@ -183,7 +183,7 @@ static void check_over(const struct rig_end *e)
 	}
 	assert_int_equal(pg_mux_streams(e->m), 0);
 	assert_int_equal(e->m->zombies, 0);
-	assert_int_equal(e->m->pool.lent, 0);
+	assert_int_equal(e->m->config.pool->lent, 0);
 	assert_int_equal(e->m->queue.len, 0);
 }
 

@@ -3,6 +3,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "proto/mux/pool.h"
 #include "proto/mux/rate.h"
 
 /* Credit: what the streams of a lane may have under way. Pure: no frame, no clock, no memory.
@@ -10,13 +11,8 @@
  * The receiver of a stream has a window, the sender an allowance. Every byte of the window is in
  * one of three places: granted (the peer may send it at any time), held (it arrived and was not
  * consumed), or due (to be granted). A window has PG_CREDIT_OWN bytes of its own and borrows the
- * rest from the pool of its lane; what it borrowed goes back only when it is neither granted nor
+ * rest from the pool of its session; what it borrowed goes back only when it is neither granted nor
  * held, so that what all peers together can make us hold is bounded at every moment. */
-struct pg_pool {
-	size_t bytes; /* to be lent, all together */
-	size_t lent;
-};
-
 struct pg_window {
 	size_t size;    /* PG_CREDIT_OWN, and what is borrowed */
 	size_t granted; /* may still arrive */

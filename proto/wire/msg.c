@@ -154,6 +154,7 @@ static const char *bad_control(const Podgraft__V1__Control *m)
 		return is_text(m->undone->by, PG_OWNER_MAX) ? NULL : "undone.by";
 	case PODGRAFT__V1__CONTROL__BODY_PORTS_REQUEST:
 	case PODGRAFT__V1__CONTROL__BODY_GOODBYE:
+	case PODGRAFT__V1__CONTROL__BODY_LANE_REST:
 		return NULL;
 	default:
 		return "body";

@@ -1,0 +1,27 @@
+#include "injector/load.h"
+
+#include "proto/mux/limits.h"
+
+enum {
+	LOOKS = 2,            /* so long it must last */
+	BUSY_BYTES = 1 << 20, /* in a look, on each lane: 4 MiB a second */
+	FAR_BYTES =
+		64 << 10, /* ... where a single TCP connection is slow because the way is long */
+	FAR_US = 10000,
+};
+
+bool pg_load_wants_lane(struct pg_load *l, const struct pg_load_look *look, uint64_t now_ms)
+{
+	uint64_t busy = look->rtt_us >= FAR_US ? FAR_BYTES : BUSY_BYTES;
+	bool is_busy = look->lively > look->lanes && look->bytes >= busy * look->lanes;
+	l->busy = is_busy ? l->busy + 1 : 0;
+	if (l->busy < LOOKS || look->lanes >= PG_LANES_MAX || now_ms < l->not_until_ms)
+		return false;
+	l->busy = 0;
+	return true;
+}
+
+void pg_load_failed(struct pg_load *l, uint64_t now_ms, uint64_t pause_ms)
+{
+	l->not_until_ms = now_ms + pause_ms;
+}
