@@ -12,8 +12,13 @@
 #include "proto/base/auto.h"
 #include "proto/base/mem.h"
 #include "proto/io/sock.h"
+#include "proto/wire/status_line.h"
 
-enum { REDIRECTS_MAX = 256, COUNTS_MS = 1000 };
+enum {
+	REDIRECTS_MAX = 256,
+	COUNTS_MS = 1000,
+	SAY_AGAIN = 100, /* after so many lines what stands is said again: a log's end tells all */
+};
 
 struct pg_redirects {
 	struct pg_loop *loop;
@@ -26,6 +31,7 @@ struct pg_redirects {
 	struct pg_intake *intake; /* NULL while there is no redirect */
 	int shortage;             /* EMFILE or ENOMEM: parked, all but those of no_fallback; or 0 */
 	uint32_t serials;         /* given so far */
+	unsigned lines;           /* of the log, since what stands was said */
 	uv_timer_t renew, counts;
 	int open_handles;
 };
@@ -82,6 +88,49 @@ static bool has_room(void *ctx)
 	return pg_pressure_has_room(all->pressure);
 }
 
+/* A line for `podgraft status`; `who` is not always the redirect's own laptop. */
+static void write_line(struct pg_redirects *all, const struct pg_redirect *rd,
+		       enum pg_status_event event, const char *note, const char *who)
+{
+	struct pg_status_line line = { .at = (uint64_t)time(NULL),
+				       .outgoing = rd->direction == PG_OUTGOING,
+				       .port = rd->port,
+				       .event = event,
+				       .since = rd->since };
+	char text[PG_STATUS_LINE];
+	snprintf(line.note, sizeof(line.note), "%s", note);
+	snprintf(line.who, sizeof(line.who), "%s", who[0] ? who : "somebody");
+	pg_status_line_format(&line, text);
+	pg_log(all->log, PG_INFO, "%s", text);
+}
+
+static const char *why_parked(const struct pg_redirects *all, const struct pg_redirect *rd)
+{
+	return rd->unserved              ? "the laptop does not answer"
+	       : all->shortage == ENOMEM ? "connections hold too much memory"
+					 : "descriptors run short";
+}
+
+static void say_standing(struct pg_redirects *all)
+{
+	all->lines = 0;
+	for (size_t i = 0; i < all->count; i++) {
+		const struct pg_redirect *rd = &all->table[i];
+		write_line(all, rd, rd->parked ? PG_STATUS_PARKED : PG_STATUS_STARTED,
+			   rd->parked ? why_parked(all, rd)
+				      : pg_redirects_mechanism(all, rd->direction),
+			   rd->holder);
+	}
+}
+
+static void say(struct pg_redirects *all, const struct pg_redirect *rd, enum pg_status_event event,
+		const char *note)
+{
+	if (all->lines++ == SAY_AGAIN)
+		say_standing(all);
+	write_line(all, rd, event, note, rd->holder);
+}
+
 static void tell_counts(struct pg_redirect *rd)
 {
 	if (rd->has_news)
@@ -98,8 +147,7 @@ static void on_taken(void *ctx, enum pg_direction direction, uint16_t port,
 	struct pg_redirect *rd = find_port(all, direction, port);
 	if (rd == &all->orphans)
 		return;
-	pg_log(all->log, PG_INFO, "redirect of %sport %u: taken over by %s",
-	       pg_direction_word(direction), port, by->holder);
+	write_line(all, rd, PG_STATUS_TAKEN_OVER, "", by->holder);
 	pg_intake_empty(all->intake);
 	tell_counts(rd);
 	rd->owner->taken(rd->ctx, rd, by);
@@ -158,12 +206,10 @@ static int settle(struct pg_redirects *all, struct pg_redirect *rd, struct pg_er
 	if (rc < 0)
 		return rc;
 	rd->parked = park;
-	pg_log(all->log, PG_INFO, "redirect of %sport %u: %s", pg_direction_word(rd->direction),
-	       rd->port,
-	       !park                     ? "on again"
-	       : rd->unserved            ? "parked, the laptop does not answer"
-	       : all->shortage == ENOMEM ? "parked, connections hold too much memory"
-					 : "parked, too few descriptors are left");
+	if (park)
+		say(all, rd, PG_STATUS_PARKED, why_parked(all, rd));
+	else
+		say(all, rd, PG_STATUS_RESUMED, "");
 	return 0;
 }
 
@@ -233,8 +279,11 @@ static void remove_at(struct pg_redirects *all, size_t i)
 	enum pg_direction direction = all->table[i].direction;
 	uint16_t port = all->table[i].port;
 	int rc = pg_rules_remove(pg_intake_rules(all->intake), direction, port, &err);
-	pg_log(all->log, rc < 0 ? PG_ERROR : PG_INFO, "redirect of %sport %u: %s",
-	       pg_direction_word(direction), port, rc < 0 ? err.what : "stopped");
+	if (rc < 0)
+		pg_log(all->log, PG_ERROR, "redirect of %sport %u: %s",
+		       pg_direction_word(direction), port, err.what);
+	else
+		say(all, &all->table[i], PG_STATUS_STOPPED, "");
 	tell_counts(&all->table[i]);
 	pg_intake_empty(all->intake);
 	all->table[i] = all->table[--all->count];
@@ -277,12 +326,12 @@ int pg_redirects_start(struct pg_redirects *all, uint32_t id, const struct pg_ru
 				    .direction = rule->direction,
 				    .port = rule->port,
 				    .no_fallback = no_fallback,
+				    .since = (uint64_t)time(NULL),
 				    .serial = ++all->serials,
 				    .owner = owner,
 				    .ctx = ctx };
-	pg_log(all->log, PG_INFO, "redirect of %sport %u by %s: started (%s)",
-	       pg_direction_word(rule->direction), rule->port, rule->holder,
-	       pg_redirects_mechanism(all, rule->direction));
+	snprintf(rd->holder, sizeof(rd->holder), "%s", rule->holder);
+	say(all, rd, PG_STATUS_STARTED, pg_redirects_mechanism(all, rule->direction));
 	rc = pg_intake_watch(all->intake, err);
 	if (rc < 0) /* nobody would take its connections */
 		remove_at(all, all->count - 1);

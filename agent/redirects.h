@@ -47,6 +47,8 @@ struct pg_redirect { /* read-only outside */
 	bool no_fallback; /* the app is not to stand in for the laptop */
 	bool unserved;    /* the laptop did not take a connection, and did not start it again */
 	bool parked;
+	char holder[65];                  /* for whom: "ann@laptop" */
+	uint64_t since;                   /* seconds of the epoch */
 	uint32_t serial;                  /* of this redirect alone, in this agent; not 0 */
 	uint64_t served[PG_SERVED_COUNT]; /* connections so far */
 	bool has_news;                    /* counts that were not told yet */
