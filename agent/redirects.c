@@ -12,7 +12,7 @@
 #include "proto/base/auto.h"
 #include "proto/base/mem.h"
 #include "proto/io/sock.h"
-#include "proto/wire/status_line.h"
+#include "proto/io/status_line.h"
 
 enum {
 	REDIRECTS_MAX = 256,

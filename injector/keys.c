@@ -48,7 +48,7 @@ int pg_keys_parse(const char *text, struct pg_keys *out)
 	return 0;
 }
 
-static int read_key(const char *dir, struct pg_keys *out, struct pg_err *err)
+int pg_keys_read(const char *dir, struct pg_keys *out, struct pg_err *err)
 {
 	char *text = NULL;
 	size_t n = 0;
@@ -66,13 +66,13 @@ static int read_key(const char *dir, struct pg_keys *out, struct pg_err *err)
 
 int pg_keys_load(const char *dir, struct pg_keys *out, struct pg_err *err)
 {
-	int rc = read_key(dir, out, err);
+	int rc = pg_keys_read(dir, out, err);
 	if (rc != -ENOENT)
 		return rc;
 	pg_auto_close int lock = pg_state_lock(dir, err);
 	if (lock < 0)
 		return lock;
-	rc = read_key(dir, out, err); /* somebody may have been faster */
+	rc = pg_keys_read(dir, out, err); /* somebody may have been faster */
 	if (rc != -ENOENT)
 		return rc;
 	struct pg_keys made;

@@ -9,6 +9,9 @@
  * processes that come first, both get the same key. */
 int pg_keys_load(const char *dir, struct pg_keys *out, struct pg_err *err);
 
+/* Only reads it: -ENOENT when there is none. */
+int pg_keys_read(const char *dir, struct pg_keys *out, struct pg_err *err);
+
 /* The file's content: "podgraft-key-1 BASE64\n", the base64 of the 64 secret bytes. Pure. Parsing
  * returns -EINVAL for anything else, a pair that does not fit together included. */
 enum { PG_KEY_TEXT = 128 };

@@ -12,7 +12,11 @@
 /* A banner has 100 bytes; the server hands out no more of a program that never ends its line. */
 #define START_OF_LOG "&follow=true&limitBytes=8192"
 
-enum { QUOTE_MAX = 300, TAIL_MS = 5000, MORE_LINES_MS = 500 };
+enum { QUOTE_MAX = 300, TAIL_MS = 5000, MORE_LINES_MS = 500, LAST_MS = 10000 };
+
+/* The server cuts such a tail at its end, so the bytes are for more than the lines can have: an
+ * agent says anew within 100 lines what stands, which is 256 lines at most. */
+#define LAST_QUERY "&tailLines=800&limitBytes=900000"
 
 bool pg_kube_log_is_early(const struct pg_kube_status *st)
 {
@@ -145,4 +149,21 @@ void pg_kube_log_tail(struct pg_kube_api *api, const char *ns, const char *pod,
 		return;
 	add_lines(s, deadline, out, room);
 	pg_http_stream_close(s);
+}
+
+int pg_kube_log_last(struct pg_kube_api *api, const char *ns, const char *pod,
+		     const char *container, void (*line)(void *ctx, const char *text), void *ctx,
+		     struct pg_err *err)
+{
+	struct pg_http_stream *s = NULL;
+	struct pg_kube_status st = { 0 };
+	uint64_t deadline = pg_loop_now_ms(api->loop) + LAST_MS;
+	int rc = open_log(api, ns, pod, container, LAST_QUERY, deadline, &s, &st, err);
+	if (rc < 0)
+		return st.http != 0 && pg_kube_log_is_early(&st) ? 0 : rc;
+	const char *text;
+	while ((rc = pg_http_stream_line(s, deadline, &text, err)) == 1)
+		line(ctx, text);
+	pg_http_stream_close(s);
+	return rc;
 }

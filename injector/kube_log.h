@@ -16,5 +16,11 @@ int pg_kube_log_banner(struct pg_kube_api *api, const char *ns, const char *pod,
 void pg_kube_log_tail(struct pg_kube_api *api, const char *ns, const char *pod,
 		      const char *container, char *out, size_t room);
 
+/* Hands the log's last lines to `line`, as they are, as far as a few hundred KiB go. 0 also when
+ * there is no log (any more); or as pg_kube_open(). */
+int pg_kube_log_last(struct pg_kube_api *api, const char *ns, const char *pod,
+		     const char *container, void (*line)(void *ctx, const char *text), void *ctx,
+		     struct pg_err *err);
+
 /* True for an answer that only means: not yet. Pure. */
 bool pg_kube_log_is_early(const struct pg_kube_status *st);

@@ -7,10 +7,12 @@
 #include <time.h>
 
 #include "injector/kube_api.h"
+#include "injector/kube_agents.h"
 #include "injector/kube_dial.h"
 #include "injector/kube_follow.h"
 #include "injector/kube_graft.h"
 #include "injector/kube_json.h"
+#include "injector/kube_log.h"
 #include "injector/kube_patch.h"
 #include "injector/kube_plan.h"
 #include "injector/kube_resolve.h"
@@ -20,7 +22,7 @@
 #include "injector/state_dir.h"
 #include "proto/base/mem.h"
 
-enum { START_MS = 60000, FRESH_MS = 2000, TURN_MS = 100 };
+enum { START_MS = 60000, FRESH_MS = 2000, TURN_MS = 100, BANNER_MS = 5000 };
 
 struct kube {
 	struct pg_platform platform; /* first: the handle that callers have */
@@ -254,6 +256,59 @@ static void kube_forget(struct pg_platform *p, const struct pg_pod *pod,
 		pg_log(k->api.log, PG_WARN, "%s", err.what);
 }
 
+static int kube_agents(struct pg_platform *p, const struct pg_agents_wish *wish,
+		       void (*found)(void *ctx, const struct pg_agent_seen *agent), void *ctx,
+		       struct pg_err *err)
+{
+	struct kube *k = kube_of(p);
+	return pg_kube_agents(&k->api, k->config.namespace_, wish, found, ctx, err);
+}
+
+static int kube_agent_log(struct pg_platform *p, const struct pg_agent_seen *agent,
+			  void (*line)(void *ctx, const char *text), void *ctx, struct pg_err *err)
+{
+	struct kube *k = kube_of(p);
+	return pg_kube_log_last(&k->api, agent->ns, agent->pod, agent->container, line, ctx, err);
+}
+
+static bool find_by_name(struct kube *k, const struct pg_agent_seen *agent, struct pg_graft *out)
+{
+	pg_auto_free struct pg_state *st = pg_state_load(k->state_dir, k->api.log);
+	for (size_t i = st ? st->agent_count : 0; i > 0; i--) {
+		const struct pg_state_agent *a = &st->agents[i - 1];
+		if (strcmp(a->cluster, k->config.server) != 0 || strcmp(a->uid, agent->uid) != 0 ||
+		    strcmp(a->container, agent->container) != 0)
+			continue;
+		out->port = a->port;
+		memcpy(out->agent_key, a->agent_key, sizeof(out->agent_key));
+		return true;
+	}
+	return false;
+}
+
+static int kube_adopt(struct pg_platform *p, const struct pg_agent_seen *agent,
+		      struct pg_pod *pod_out, struct pg_graft *out, struct pg_err *err)
+{
+	struct kube *k = kube_of(p);
+	struct pg_banner banner;
+	*pod_out = (struct pg_pod){ .port_count = 0 };
+	snprintf(pod_out->cluster, sizeof(pod_out->cluster), "%s", k->config.server);
+	memcpy(pod_out->ns, agent->ns, sizeof(pod_out->ns));
+	memcpy(pod_out->name, agent->pod, sizeof(pod_out->name));
+	memcpy(pod_out->uid, agent->uid, sizeof(pod_out->uid));
+	*out = (struct pg_graft){ .reused = true };
+	memcpy(out->container, agent->container, sizeof(out->container));
+	if (find_by_name(k, agent, out))
+		return 0;
+	int rc = pg_kube_log_banner(&k->api, agent->ns, agent->pod, agent->container,
+				    pg_loop_now_ms(k->api.loop) + BANNER_MS, &banner, err);
+	if (rc < 0)
+		return rc;
+	out->port = banner.port;
+	memcpy(out->agent_key, banner.key, sizeof(out->agent_key));
+	return 0;
+}
+
 static const char *kube_transport(const struct pg_platform *p)
 {
 	enum pg_transport used = ((const struct kube *)p)->dialer.used;
@@ -297,6 +352,9 @@ static const struct pg_platform_ops kube_ops = {
 	.plan = kube_plan,
 	.service = kube_service,
 	.graft = kube_graft,
+	.agents = kube_agents,
+	.agent_log = kube_agent_log,
+	.adopt = kube_adopt,
 	.forget = kube_forget,
 	.dial = kube_dial,
 	.transport = kube_transport,

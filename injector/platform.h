@@ -85,6 +85,26 @@ struct pg_pod_change {
 
 struct pg_pod_follow;
 
+/* An agent in a pod, whoever grafted it, as the pod's containers tell. Clean to print. */
+enum pg_agent_life { PG_AGENT_STARTING, PG_AGENT_RUNS, PG_AGENT_ENDED };
+struct pg_agent_seen {
+	char ns[PG_NAME_MAX + 1];
+	char pod[254];
+	char uid[PG_NAME_MAX + 1]; /* of the pod */
+	char container[PG_NAME_MAX + 1];
+	char profile[16];
+	uint8_t laptop_key[PG_KEY_BYTES]; /* of the user whom it lets in */
+	enum pg_agent_life life;
+	int64_t since_s; /* Unix time of its start; 0: not told */
+	int exit_code;   /* of one that has ended */
+};
+
+/* Whose agents: those in the pods that are named, by target or selector, or in all pods. */
+struct pg_agents_wish {
+	struct pg_target_spec pods;
+	bool all_namespaces; /* not with a target */
+};
+
 struct pg_platform_ops {
 	int (*resolve)(struct pg_platform *p, const struct pg_target_spec *spec, struct pg_pod *out,
 		       struct pg_err *err);
@@ -108,6 +128,18 @@ struct pg_platform_ops {
 	/* Reuses a running agent of our own record, else grafts one and waits until it listens. */
 	int (*graft)(struct pg_platform *p, const struct pg_pod *pod,
 		     const struct pg_graft_spec *spec, struct pg_graft *out, struct pg_err *err);
+	/* Calls `found` for every agent in those pods, ended ones included. */
+	int (*agents)(struct pg_platform *p, const struct pg_agents_wish *wish,
+		      void (*found)(void *ctx, const struct pg_agent_seen *agent), void *ctx,
+		      struct pg_err *err);
+	/* Hands the last lines of an agent's log, as it wrote them, to `line`. */
+	int (*agent_log)(struct pg_platform *p, const struct pg_agent_seen *agent,
+			 void (*line)(void *ctx, const char *text), void *ctx, struct pg_err *err);
+	/* How to reach an agent that runs, from our record or else from its log: fills *out, and of
+	 * *pod_out cluster, namespace, name and uid. For ending it, not for use: only our own
+	 * record says that it is an agent of ours (docs/security.md). */
+	int (*adopt)(struct pg_platform *p, const struct pg_agent_seen *agent,
+		     struct pg_pod *pod_out, struct pg_graft *out, struct pg_err *err);
 	/* Forgets a recorded agent that turned out to be dead, so that graft() makes a new one. */
 	void (*forget)(struct pg_platform *p, const struct pg_pod *pod,
 		       const struct pg_graft *graft);

@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "proto/base/mem.h"
-#include "proto/wire/status_line.h"
+#include "proto/io/status_line.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,4 +1,4 @@
-#include "proto/wire/status_line.h"
+#include "proto/io/status_line.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
