@@ -313,10 +313,21 @@ static int try_again(struct run *r, struct pg_err *err)
 	return rc < 0 ? rc : link_up(r, err);
 }
 
+/* Something answers in the place of our agent, and is not it: worth a word, once, even if a new
+ * agent takes over in a moment. */
+static void warn_of_stranger(struct run *r, const struct pg_err *err, bool *was_told)
+{
+	if (err->code != -EACCES || err->whose != PG_TARGET || *was_told)
+		return;
+	*was_told = true;
+	pg_output_warn(&r->app->out, "pod '%s': %s; %s", r->job.pod.name, err->what, err->hint);
+}
+
 /* The link is lost, and the app serves its clients itself: comes back with everything as it was. */
 static int come_back(struct run *r, struct pg_err *err)
 {
 	uint64_t since = pg_loop_now_ms(r->app->loop);
+	bool suspects = false;
 	int rc;
 	pg_back_off_lost(&r->back_off, since);
 	if (r->app->out.format == PG_FORMAT_TEXT) /* else the event says it */
@@ -331,6 +342,7 @@ static int come_back(struct run *r, struct pg_err *err)
 		rc = try_again(r, err);
 		if (rc == 0)
 			break;
+		warn_of_stranger(r, err, &suspects);
 		if (r->is_gone || pg_back_off_is_final(err, pg_loop_now_ms(r->app->loop) - since))
 			return r->leaving ? 0 : rc;
 	}

@@ -1,4 +1,4 @@
-"""Images whose program is e2e/peers/hostile/evil_agent.c: an agent that proves itself and then misbehaves in one manner."""
+"""Images of those who mean harm (e2e/peers/hostile): agents that prove themselves and then misbehave in one manner, and an app."""
 
 import contextlib
 import re
@@ -19,7 +19,7 @@ sys.path.insert(0, str(TOP / "e2e/lab"))
 
 import oci  # noqa: E402
 
-EVIL_BIN = PEER_BIN.parent / "evil-agent"
+APP = "localhost/podgraft-hostile:1"  # of hostile.c, as /hostile
 MODES = ["banner-endless", "banner-steers", "banner-drips", "banner-app", "challenge-steers", "refusal-steers", "answer-endless",
          "answer-terabyte", "answer-drips", "ps-steers", "ps-many", "ps-deep", "proof-wrong", "link-garbage", "link-drips",
          "holder-steers", "ports-absurd", "open-flood", "open-unknown", "data-overrun", "told-flood"]
@@ -30,13 +30,15 @@ def image(mode):
 
 
 def load_images(folder):
-    """Makes an image for each mode, all of one layer, and has the lab's runtime take them."""
+    """Makes an image for each mode, and the app's, all of one layer, and has the lab's runtime take them."""
     tree = Path(folder) / "tree"
     tree.mkdir()
-    subprocess.run(["strip", "-o", tree / "evil-agent", EVIL_BIN], check=True)
+    for program in ("evil-agent", "hostile"):
+        subprocess.run(["strip", "-o", tree / program, PEER_BIN.parent / program], check=True)
     layer = oci.layer(tree)
     archive = Path(folder) / "evil.tar"
-    oci.write(archive, [(image(mode), layer, {"Entrypoint": ["/evil-agent", mode]}) for mode in MODES])
+    oci.write(archive, [(image(mode), layer, {"Entrypoint": ["/evil-agent", mode]}) for mode in MODES]
+              + [(APP, layer, {"Entrypoint": ["/hostile"], "Cmd": ["sleep"]})])
     subprocess.run([TOP / "e2e/lab/lab", "load", archive], check=True, capture_output=True)
 
 
