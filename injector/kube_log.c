@@ -10,9 +10,9 @@
 #include "proto/base/num.h"
 
 /* A banner has 100 bytes; the server hands out no more of a program that never ends its line. */
-#define START_OF_LOG "&follow=true&limitBytes=8192"
+#define START_OF_LOG "&limitBytes=8192"
 
-enum { QUOTE_MAX = 300, TAIL_MS = 5000, MORE_LINES_MS = 500, LAST_MS = 10000 };
+enum { QUOTE_MAX = 300, TAIL_MS = 5000, MORE_LINES_MS = 500, FOLLOW_MS = 1500, LAST_MS = 10000 };
 
 /* The server cuts such a tail at its end, so the bytes are for more than the lines can have: an
  * agent says anew within 100 lines what stands, which is 256 lines at most. */
@@ -57,13 +57,12 @@ static int open_log(struct pg_kube_api *api, const char *ns, const char *pod, co
 
 /* Opens the log, again and again while it is too early. */
 static int open_when_ready(struct pg_kube_api *api, const char *ns, const char *pod,
-			   const char *container, uint64_t deadline_ms, struct pg_http_stream **out,
-			   struct pg_err *err)
+			   const char *container, const char *query, uint64_t deadline_ms,
+			   struct pg_http_stream **out, struct pg_err *err)
 {
 	for (uint64_t pause = 50;; pause = pg_min_u64(pause * 2, 1000)) {
 		struct pg_kube_status st = { 0 };
-		int rc =
-			open_log(api, ns, pod, container, START_OF_LOG, deadline_ms, out, &st, err);
+		int rc = open_log(api, ns, pod, container, query, deadline_ms, out, &st, err);
 		bool again = st.http != 0 && pg_kube_log_is_early(&st);
 		if (rc == 0 || !again || pg_loop_now_ms(api->loop) + pause >= deadline_ms)
 			return rc;
@@ -118,19 +117,29 @@ static int read_banner(struct pg_kube_api *api, struct pg_http_stream *s, uint64
 	return rc < 0 ? no_banner(api, s, line, err) : 0;
 }
 
+static int find_banner(struct pg_kube_api *api, const char *ns, const char *pod,
+		       const char *container, const char *query, uint64_t deadline_ms,
+		       struct pg_banner *out, struct pg_err *err)
+{
+	struct pg_http_stream *s = NULL;
+	int rc = open_when_ready(api, ns, pod, container, query, deadline_ms, &s, err);
+	if (rc == 0)
+		rc = read_banner(api, s, deadline_ms, out, err);
+	pg_http_stream_close(s);
+	return rc;
+}
+
 int pg_kube_log_banner(struct pg_kube_api *api, const char *ns, const char *pod,
 		       const char *container, uint64_t deadline_ms, struct pg_banner *out,
 		       struct pg_err *err)
 {
-	struct pg_http_stream *s = NULL;
-	int rc = open_when_ready(api, ns, pod, container, deadline_ms, &s, err);
-	if (rc < 0)
-		return rc;
-	rc = read_banner(api, s, deadline_ms, out, err);
-	pg_http_stream_close(s);
-	if (rc == -ENODATA)
-		return pg_fail(err, rc, "the log of %s ended without a line.", container);
-	if (rc == -ETIMEDOUT) {
+	uint64_t follow_ms = pg_min_u64(deadline_ms, pg_loop_now_ms(api->loop) + FOLLOW_MS);
+	int rc = find_banner(api, ns, pod, container, START_OF_LOG "&follow=true", follow_ms, out,
+			     err);
+	/* A proxy that buffers keeps the line until the log ends: ask for what there is by now. */
+	if (rc == -ETIMEDOUT && follow_ms < deadline_ms)
+		rc = find_banner(api, ns, pod, container, START_OF_LOG, deadline_ms, out, err);
+	if (rc == -ENODATA || rc == -ETIMEDOUT) {
 		pg_fail(err, rc, "%s runs, but says nothing.", container);
 		return pg_hint(err, PG_TARGET, "is --image an image of podgraft's agent?");
 	}

@@ -6,8 +6,8 @@
 
 /* Follows the log of a container that runs, from its start, until the agent's first line is there;
  * what is not ready yet is asked again until `deadline_ms`. -EPROTO: the first line is something
- * else, which the message quotes; -EPROTONOSUPPORT: an agent of another version; -ENODATA: the log
- * ended without a line (look at the container's state); or as pg_kube_open(). */
+ * else, which the message quotes; -EPROTONOSUPPORT: an agent of another version; -ENODATA: no
+ * line yet (look at the container's state, and ask again); or as pg_kube_open(). */
 int pg_kube_log_banner(struct pg_kube_api *api, const char *ns, const char *pod,
 		       const char *container, uint64_t deadline_ms, struct pg_banner *out,
 		       struct pg_err *err);

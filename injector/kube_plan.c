@@ -12,7 +12,7 @@
 #include "injector/target.h"
 #include "proto/base/mem.h"
 
-enum { READ_MS = 3000, DRY_RUN_MS = 12000 };
+enum { READ_MS = 3000, DRY_RUN_MS = 12000, UNUSED_PORT = 1 };
 
 /* The rights that a command on a pod may come to need, in the order of their use; docs/security.md
  * has them as a Role. */
@@ -82,7 +82,9 @@ static int review_all(struct work *w, const struct pg_target *target, struct pg_
 	if (rc < 0)
 		return rc;
 	find_right(w->plan, "list", "pods")->is_needed = chooses;
-	find_right(w->plan, "get", "pods/portforward")->is_needed = w->of->needs_websocket;
+	find_right(w->plan, "get", "pods/portforward")->is_needed =
+		w->of->dialer->wanted == PG_TRANSPORT_TUNNEL ||
+		w->of->dialer->wanted == PG_TRANSPORT_WEBSOCKET;
 	return 0;
 }
 
@@ -198,6 +200,42 @@ static int try_profiles(struct work *w, struct pg_err *err)
 	return 0;
 }
 
+static void hear(void *ctx, const uint8_t *bytes, size_t n)
+{
+	(void)ctx, (void)bytes, (void)n;
+}
+
+static int say_nothing(void *ctx, struct iovec *slots, int count)
+{
+	(void)ctx, (void)slots, (void)count;
+	return 0;
+}
+
+static void end(void *ctx, const struct pg_err *why)
+{
+	(void)ctx, (void)why;
+}
+
+/* Whether the API server, and what stands before it, lets a port-forward through: to a port on
+ * which nobody listens, as the pod's node has to say. */
+static int try_way(struct work *w, struct pg_err *err)
+{
+	static const struct pg_lane_events events = { hear, say_nothing, end };
+	struct pg_plan *p = w->plan;
+	struct pg_lane *lane = NULL;
+	if (strcmp(p->phase, "Running") != 0 || pg_plan_lacks_right(p))
+		return 0;
+	int rc =
+		pg_kube_dial(w->of->dialer, &p->pod, UNUSED_PORT, events, NULL, &lane, &p->way_err);
+	if (rc == 0)
+		pg_lane_close(lane);
+	bool is_through = rc == 0 || (rc == -ECONNREFUSED && p->way_err.whose == PG_TARGET);
+	p->way = is_through ? PG_PLAN_YES : PG_PLAN_NO;
+	if (rc == -ECANCELED)
+		*err = p->way_err;
+	return rc == -ECANCELED ? rc : 0;
+}
+
 int pg_kube_plan(struct pg_kube_api *api, const struct pg_kube_plan_for *of, struct pg_plan *plan,
 		 struct pg_err *err)
 {
@@ -217,5 +255,6 @@ int pg_kube_plan(struct pg_kube_api *api, const struct pg_kube_plan_for *of, str
 	read_namespace(&w);
 	if (of->pod)
 		read_pod(&w);
-	return try_profiles(&w, err);
+	rc = try_profiles(&w, err);
+	return rc < 0 ? rc : try_way(&w, err);
 }

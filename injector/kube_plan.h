@@ -1,5 +1,6 @@
 #pragma once
 #include "injector/kube_api.h"
+#include "injector/kube_dial.h"
 #include "injector/plan.h"
 
 /* Gathers what a plan says: reviews, readings and dry runs, none of which changes anything. */
@@ -10,7 +11,7 @@ struct pg_kube_plan_for {
 	const struct pg_target_spec *target;
 	const struct pg_graft_spec *graft; /* its profile does not count */
 	const json_t *pod;                 /* as read; NULL when we may not read it */
-	bool needs_websocket;              /* the person chose a transport that is one */
+	struct pg_kube_dialer *dialer;
 };
 
 /* Fills *plan, whose `pod` the caller has filled when `of->pod` is there. What we may not know

@@ -226,8 +226,7 @@ static int kube_plan(struct pg_platform *p, const struct pg_target_spec *target,
 		.target = target,
 		.graft = graft,
 		.pod = seen == 0 ? k->seen : NULL,
-		.needs_websocket = k->dialer.wanted == PG_TRANSPORT_TUNNEL ||
-				   k->dialer.wanted == PG_TRANSPORT_WEBSOCKET,
+		.dialer = &k->dialer,
 	};
 	int rc = pg_kube_plan(&k->api, &of, out, err);
 	if (rc < 0 || seen == 0 || pg_plan_lacks_right(out))

@@ -10,7 +10,7 @@
 #include "proto/base/num.h"
 #include "proto/wire/auth.h"
 
-enum { POLL_MS = 1000, PATH_MAX_BYTES = 8192, TRIES = 5 };
+enum { POLL_MS = 1000, SILENT_MS = 2000, PATH_MAX_BYTES = 8192, TRIES = 5 };
 
 struct pg_kube_watch {
 	struct pg_kube_api *api;
@@ -22,12 +22,13 @@ struct pg_kube_watch {
 	char rv[64]; /* "": take a reading first */
 	uint64_t until_ms;
 	struct pg_http_stream *stream; /* NULL: not open */
-	bool polls;                    /* no right to watch */
+	bool polls;                    /* no right to watch, or nothing comes through */
 	uint64_t poll_at_ms;
-	unsigned losses; /* streams in a row that gave nothing */
-	json_t *items;   /* of a reading, an array; NULL: none */
-	size_t at;       /* next of items */
-	bool gone;       /* a reading of the one pod found none: to be told */
+	uint64_t check_at_ms; /* of one pod's stream: silent until then, it may be deaf */
+	unsigned losses;      /* streams in a row that gave nothing */
+	json_t *items;        /* of a reading, an array; NULL: none */
+	size_t at;            /* next of items */
+	bool gone;            /* a reading of the one pod found none: to be told */
 };
 
 int pg_kube_event_parse(const char *line, struct pg_kube_event *out)
@@ -163,6 +164,31 @@ static int pause_until(struct pg_kube_watch *w, uint64_t ms, uint64_t deadline_m
 	return pg_kube_sleep(w->api, pg_min_u64(ms, deadline_ms > now ? deadline_ms - now : 0));
 }
 
+/* From now on by readings: `why` says what is wrong with the stream. */
+static void poll_instead(struct pg_kube_watch *w, const char *why)
+{
+	pg_log(w->api->log, PG_DEBUG, "%s; reading it each second instead", why);
+	close_stream(w);
+	w->polls = true;
+}
+
+/* A proxy that buffers answers keeps a watch from us, be it for minutes: whether the pod is another
+ * than the silent stream has told. */
+static int check_stream(struct pg_kube_watch *w, uint64_t deadline_ms)
+{
+	char was[sizeof(w->rv)];
+	memcpy(was, w->rv, sizeof(was));
+	w->check_at_ms = pg_loop_now_ms(w->api->loop) + SILENT_MS;
+	int rc = take_reading(w, deadline_ms, NULL);
+	if (rc == -ECANCELED)
+		return rc;
+	if (rc == 0 && (w->gone || strcmp(was, w->rv) != 0))
+		poll_instead(w, "the watch is late: a proxy before the API server may buffer it");
+	else if (w->items) /* no news */
+		w->at = json_array_size(w->items);
+	return 0;
+}
+
 /* Opens the watch at w->rv. What can be mended is mended by the next reading: 0. */
 static int open_stream(struct pg_kube_watch *w, uint64_t deadline_ms, struct pg_err *err)
 {
@@ -178,11 +204,14 @@ static int open_stream(struct pg_kube_watch *w, uint64_t deadline_ms, struct pg_
 		.path = path,
 		.deadline_ms = w->until_ms,
 	};
+	uint64_t silent_ms = pg_loop_now_ms(w->api->loop) + SILENT_MS;
+	if (w->is_single)
+		rq.deadline_ms = pg_min_u64(rq.deadline_ms, silent_ms);
 	int rc = pg_kube_open(w->api, &rq, &w->stream, &st, err);
 	free(path);
-	if (rc == -EACCES && st.http == 403) {
-		pg_log(w->api->log, PG_DEBUG, "%s; reading it each second instead", err->what);
-		w->polls = true;
+	w->check_at_ms = w->is_single ? silent_ms : UINT64_MAX;
+	if ((rc == -EACCES && st.http == 403) || (rc == -ETIMEDOUT && w->is_single)) {
+		poll_instead(w, err->what);
 		return 0;
 	}
 	if (rc == -ESTALE)
@@ -194,13 +223,18 @@ static int open_stream(struct pg_kube_watch *w, uint64_t deadline_ms, struct pg_
 }
 
 /* The next line of the stream into *ev: 1; 0 when there is none and the caller goes on. */
-static int read_stream(struct pg_kube_watch *w, uint64_t deadline_ms, struct pg_kube_event *ev,
+static int read_stream(struct pg_kube_watch *w, uint64_t caller_ms, struct pg_kube_event *ev,
 		       struct pg_err *err)
 {
 	const char *line;
+	uint64_t deadline_ms = pg_min_u64(caller_ms, w->check_at_ms);
 	int rc = pg_http_stream_line(w->stream, deadline_ms, &line, err);
-	if (rc == -ETIMEDOUT || rc == -ECANCELED)
+	if (rc == -ECANCELED)
 		return rc;
+	if (rc == -ETIMEDOUT)
+		return w->check_at_ms < caller_ms ? 0 : rc;
+	if (w->is_single)
+		w->check_at_ms = pg_loop_now_ms(w->api->loop) + SILENT_MS;
 	if (rc <= 0 || pg_kube_event_parse(line, ev) < 0) {
 		close_stream(w); /* an orderly end and a loss alike: go on from the last version */
 		return w->losses++ == 0 ? 0 : pg_kube_sleep(w->api, 500);
@@ -239,6 +273,8 @@ static int step(struct pg_kube_watch *w, uint64_t deadline_ms, struct pg_kube_ev
 	uint64_t now = pg_loop_now_ms(w->api->loop);
 	if (now >= deadline_ms)
 		return -ETIMEDOUT;
+	if (w->stream && now >= w->check_at_ms)
+		return check_stream(w, deadline_ms);
 	if (w->stream)
 		return read_stream(w, deadline_ms, ev, err);
 	if (w->polls && now < w->poll_at_ms)

@@ -3,7 +3,7 @@
 
 /* Pods as they change, one event after the other, for straight-line code. Behind it a watch, which
  * is opened again when it ends and restarted from a fresh reading when the server has forgotten its
- * version; without the right to watch, a reading each second. */
+ * version; without the right to watch, or behind a proxy that buffers, a reading each second. */
 struct pg_kube_watch;
 
 enum pg_kube_change {

@@ -99,6 +99,11 @@ enum pg_plan_answer pg_plan_judge(const struct pg_plan *plan, enum pg_profile pr
 			*err = of->why;
 		return of->answer;
 	}
+	if (plan->way == PG_PLAN_NO) {
+		if (err)
+			*err = plan->way_err;
+		return PG_PLAN_NO;
+	}
 	if (list_rights(plan, PG_PLAN_UNKNOWN, list, sizeof(list)) == 0)
 		return PG_PLAN_YES;
 	pg_fail(err, -EACCES, "the server does not say whether you have these rights: %s.", list);

@@ -43,6 +43,8 @@ struct pg_plan {
 	struct pg_plan_right rights[PG_PLAN_RIGHTS];
 	size_t right_count;
 	struct pg_plan_profile profiles[PG_PROFILE_COUNT];
+	enum pg_plan_answer way; /* does a port-forward get through? unknown: it was not tried */
+	struct pg_err way_err;   /* why it does not */
 };
 
 /* Whether an agent of that profile would come to work. Unless it would, *err says why not, whose

@@ -66,6 +66,10 @@ static void print_place(struct pg_output *o, const struct pg_plan *p)
 	pg_output_print(o, "node         %s; %s/%s; kernel %s; runtime %s", p->pod.node,
 			or_unknown(p->os), or_unknown(p->arch), or_unknown(p->kernel),
 			or_unknown(p->runtime));
+	pg_output_print(o, "port-forward %s",
+			p->way == PG_PLAN_YES  ? "gets through"
+			: p->way == PG_PLAN_NO ? "does not get through"
+					       : "unknown");
 }
 
 static void print_jobs(struct pg_output *o, const struct pg_plan *p)
@@ -202,11 +206,12 @@ static void print_json(struct pg_output *o, const struct pg_plan *p, const char 
 	json_t *until = json_array();
 	for (size_t i = 0; i < PG_LEN(unknowns); i++)
 		json_array_append_new(until, json_string(unknowns[i]));
-	pg_output_event(o, "plan", "{s:s?,s:s,s:{s:b,s:s?},s:o,s:s,s:o,s:o,s:o,s:s}", "user",
+	pg_output_event(o, "plan", "{s:s?,s:s,s:{s:b,s:s?},s:o,s:s,s:s,s:o,s:o,s:o,s:s}", "user",
 			or_null(p->user), "namespace", p->ns, "podSecurity", "known",
 			p->is_namespace_known, "enforce", or_null(p->enforce), "pod", place_json(p),
-			"image", image, "jobs", jobs_json(p), "rights", rights_json(p),
-			"unknownUntilGrafted", until, "manifest", manifest);
+			"portForward", pg_plan_answer_name(p->way), "image", image, "jobs",
+			jobs_json(p), "rights", rights_json(p), "unknownUntilGrafted", until,
+			"manifest", manifest);
 }
 
 void pg_plan_print(struct pg_output *o, const struct pg_plan *plan, enum pg_profile aim,

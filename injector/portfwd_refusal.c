@@ -58,8 +58,8 @@ static int refused_request(const struct said *s, struct pg_portfwd_refusal *why,
 		return pg_hint(err, PG_CLUSTER, "the node's kubelet forbids port-forward");
 	why->other_may_help = true;
 	return pg_hint(err, PG_CLUSTER,
-		       "a proxy before the API server may strip upgrades: try --transport "
-		       "websocket");
+		       "a proxy before the API server passes no upgrades: it has to pass the "
+		       "headers Connection and Upgrade; or go past it with --server");
 }
 
 /* A kubelet or runtime in plain text: the pod is not there yet, or no more. */
