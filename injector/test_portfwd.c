@@ -293,7 +293,7 @@ static struct refusal_case refusals[] = {
 	{ "bad token", 401, "", JSON("Unauthorized"), -EACCES, PG_CLUSTER, true, false, false, 0,
 	  "log in" },
 	{ "a stripped upgrade", 400, "", JSON("Upgrade request required"), -EINVAL, PG_CLUSTER,
-	  false, true, false, 0, "strip" },
+	  false, true, false, 0, "passes no upgrades" },
 	{ "unscheduled pod", 400, "", JSON("pod w does not have a host assigned"), -EINVAL,
 	  PG_TARGET, false, false, true, 0, "waits for a node" },
 	{ "no such pod", 404, "",
