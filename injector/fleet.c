@@ -335,8 +335,8 @@ static int nothing_works(struct fleet *f, struct pg_err *err)
 	const json_t *e = f->posts[0]->error;
 	enum pg_whose whose = PG_CLUSTER;
 	for (int w = 0; w < PG_WHOSE_COUNT; w++)
-		if (strcmp(pg_whose_name(w), pg_json_str(e, "class")) == 0)
-			whose = w;
+		if (strcmp(pg_whose_name((enum pg_whose)w), pg_json_str(e, "class")) == 0)
+			whose = (enum pg_whose)w;
 	const char *text = pg_json_str(e, "message");
 	int n = (int)strlen(text);
 	if (n > 0 && text[n - 1] == '.') /* ours ends in one */

@@ -17,7 +17,9 @@ static uint8_t mask_at(unsigned bits, size_t i)
 	unsigned before = (unsigned)i * 8;
 	if (bits >= before + 8)
 		return 0xff;
-	return bits <= before ? 0 : (uint8_t)(0xff << (8 - (bits - before)));
+	if (bits <= before)
+		return 0;
+	return (uint8_t)(0xff << (8 - (bits - before)));
 }
 
 void pg_network_set(struct pg_network *out, const uint8_t *bytes, size_t n, unsigned prefix)
