@@ -157,16 +157,21 @@ static void flush(struct pg_relay *r)
 
 static void connected(struct pg_relay *r)
 {
-	int code = pg_sock_error(r->fd);
-	if (code < 0) {
-		give_up(r, code == -ETIMEDOUT ? PG_RESET_TIMEOUT : PG_RESET_REFUSED);
-		return;
-	}
 	r->connecting = false;
 	pg_stream_accept(r->stream);
 	pg_stream_readable(r->stream);
 	shut_when_flushed(r);
 	flush(r);
+}
+
+/* connect(2) has come to an end. */
+static void conclude(struct pg_relay *r)
+{
+	int code = pg_sock_error(r->fd);
+	if (code == 0)
+		connected(r);
+	else
+		give_up(r, code == -ETIMEDOUT ? PG_RESET_TIMEOUT : PG_RESET_REFUSED);
 }
 
 /* The socket raised what nobody asked for: an error, urgent data, or a hang-up. */
@@ -189,7 +194,7 @@ static void on_poll(uv_poll_t *handle, int status, int events)
 	struct pg_relay *r = handle->data;
 	pg_watch_told(&r->watch, status);
 	if (r->connecting) {
-		connected(r);
+		conclude(r);
 		return;
 	}
 	if (status < 0 || (events & (UV_PRIORITIZED | UV_DISCONNECT))) {
@@ -231,6 +236,10 @@ int pg_relay_new(struct pg_loop *loop, int fd, bool connecting,
 void pg_relay_attach(struct pg_relay *r, struct pg_stream *s)
 {
 	r->stream = s;
+	if (r->connecting && pg_sock_is_connected(r->fd)) {
+		connected(r);
+		return;
+	}
 	watch(r);
 	if (!r->connecting) /* what the client said at once leaves together with OPEN */
 		pg_stream_readable(s);

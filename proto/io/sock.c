@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -15,14 +16,25 @@
 int pg_sock_prepare(int fd)
 {
 	int flags = fcntl(fd, F_GETFL);
-	const int on = 1;
 	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
 	    fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
 		return -errno;
+	pg_sock_tune(fd);
+	return 0;
+}
+
+void pg_sock_tune(int fd)
+{
+	const int on = 1;
 	/* A peer that is gone already makes this fail with EINVAL; reading will tell. */
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof(on));
-	return 0;
+}
+
+bool pg_sock_is_connected(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLOUT };
+	return poll(&p, 1, 0) == 1 && p.revents == POLLOUT;
 }
 
 void pg_sock_close_reset(int fd)
@@ -55,13 +67,34 @@ static int set_mark(int fd, uint32_t mark)
 }
 #endif
 
-int pg_sock_connect(const struct sockaddr *to, uint32_t mark)
+/* Prepared: a descriptor, or a negative errno. */
+#ifdef SOCK_NONBLOCK
+static int new_socket(int family)
 {
-	pg_auto_close int fd = socket(to->sa_family, SOCK_STREAM, 0);
+	int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	pg_sock_tune(fd);
+	return fd;
+}
+#else
+static int new_socket(int family)
+{
+	pg_auto_close int fd = socket(family, SOCK_STREAM, 0);
 	if (fd < 0)
 		return -errno;
 	int rc = pg_sock_prepare(fd);
-	if (rc == 0 && mark != 0)
+	return rc < 0 ? rc : pg_take_fd(&fd);
+}
+#endif
+
+int pg_sock_connect(const struct sockaddr *to, uint32_t mark)
+{
+	pg_auto_close int fd = new_socket(to->sa_family);
+	if (fd < 0)
+		return fd;
+	int rc = 0;
+	if (mark != 0)
 		rc = set_mark(fd, mark);
 	if (rc < 0)
 		return rc;

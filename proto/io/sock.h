@@ -9,6 +9,12 @@
  * negative errno. */
 int pg_sock_prepare(int fd);
 
+/* The last two of these only: for a socket that is born with the first two (accept4(2)). */
+void pg_sock_tune(int fd);
+
+/* Whether a nonblocking connect(2) has succeeded already, as it mostly has on the same machine. */
+bool pg_sock_is_connected(int fd);
+
 /* Closes with a reset instead of a FIN (SO_LINGER 0): what the peer sees is ECONNRESET. */
 void pg_sock_close_reset(int fd);
 
