@@ -251,6 +251,8 @@ int pg_agent_new(struct pg_loop *loop, const struct pg_log *log,
 	int rc = a->pressure && a->redirects && a->connections
 			 ? 0
 			 : pg_fail(err, -ENOMEM, "start the agent");
+	if (rc == 0 && config->no_owner_flag)
+		pg_redirects_disown(a->redirects);
 	if (rc == 0)
 		rc = pg_routes_new(loop, &a->identity, &events, a, &a->routes, err);
 	if (rc < 0) {

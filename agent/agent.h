@@ -1,4 +1,5 @@
 #pragma once
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "proto/base/log.h"
@@ -13,6 +14,7 @@ struct pg_agent_config {
 	uint8_t laptop_key[PG_KEY_BYTES];          /* the only one that is let in */
 	uint64_t idle_ms;                          /* life without a session */
 	uint64_t memory_bytes;                     /* ceiling of what connections may hold */
+	bool no_owner_flag; /* as on a kernel without it: the lease alone protects */
 };
 
 /* Binds the control API and prints the banner on log->to:

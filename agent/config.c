@@ -45,6 +45,11 @@ const struct pg_opt pg_agent_opts[] = {
 	  .hi = 64ull << 30,
 	  .help = "Ceiling of what connections may hold; further ones go to the app.",
 	  .at = offsetof(struct pg_agent_options, memory_bytes) },
+	{ .name = "no-owner-flag",
+	  .kind = PG_OPT_FLAG,
+	  .help = "For tests: do as on Linux before 5.12, where rules expire instead of ending "
+		  "with the agent.",
+	  .at = offsetof(struct pg_agent_options, no_owner_flag) },
 	{ .name = "help",
 	  .letter = 'h',
 	  .kind = PG_OPT_FLAG,
@@ -96,7 +101,8 @@ int pg_agent_options_config(const struct pg_agent_options *o, struct pg_agent_co
 				     .container = o->container,
 				     .profile = pg_agent_profiles[o->profile],
 				     .idle_ms = o->idle_ms,
-				     .memory_bytes = o->memory_bytes };
+				     .memory_bytes = o->memory_bytes,
+				     .no_owner_flag = o->no_owner_flag };
 	if (!o->laptop_key || pg_b64_decode(o->laptop_key, c.laptop_key, PG_KEY_BYTES) < 0)
 		return missing("laptop-key", err);
 	if (!is_name(o->pod_uid))

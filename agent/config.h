@@ -9,7 +9,7 @@ struct pg_agent_options {
 	const char *laptop_key, *pod_uid, *container;
 	int profile; /* index into pg_agent_profiles */
 	uint64_t idle_ms, memory_bytes;
-	bool help, version;
+	bool no_owner_flag, help, version;
 };
 
 extern const struct pg_opt pg_agent_opts[]; /* ends with a row without a name */

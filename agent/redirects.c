@@ -24,6 +24,7 @@ struct pg_redirects {
 	struct pg_loop *loop;
 	const struct pg_log *log;
 	const char *tag;
+	bool disowned;
 	struct pg_pressure *pressure;
 	struct pg_redirect orphans; /* for what a rule took just before it went */
 	struct pg_redirect table[REDIRECTS_MAX];
@@ -53,6 +54,11 @@ struct pg_redirects *pg_redirects_new(struct pg_loop *loop, const struct pg_log 
 	all->renew.data = all->counts.data = all;
 	all->open_handles = 2;
 	return all;
+}
+
+void pg_redirects_disown(struct pg_redirects *all)
+{
+	all->disowned = true;
 }
 
 static struct pg_redirect *find_port(struct pg_redirects *all, enum pg_direction direction,
@@ -188,7 +194,7 @@ static void close_intake(struct pg_redirects *all)
 
 static int open_intake(struct pg_redirects *all, struct pg_err *err)
 {
-	struct pg_rules_config config = { .owner_tag = all->tag };
+	struct pg_rules_config config = { .owner_tag = all->tag, .no_owner_flag = all->disowned };
 	int rc = pg_intake_open(all->loop, all->log, &config, &intake_events, all, &all->intake,
 				err);
 	if (rc == 0)

@@ -63,6 +63,10 @@ struct pg_redirects *pg_redirects_new(struct pg_loop *loop, const struct pg_log 
 				      const char *tag, struct pg_pressure *pressure,
 				      const struct pg_redirect_owner *orphans, void *ctx);
 
+/* Before the first redirect: does without the kernel's owner flag, as before Linux 5.12, so that
+ * the lease alone takes the rules of a dead agent back. */
+void pg_redirects_disown(struct pg_redirects *all);
+
 /* Removes every rule, closes the listeners, and frees after the loop's turn. */
 void pg_redirects_close(struct pg_redirects *all);
 

@@ -1,5 +1,7 @@
 """The cluster that the tests run on: the lab, or one of the user's."""
 
+import hashlib
+import io
 import json
 import os
 import re
@@ -14,8 +16,9 @@ TOP = Path(__file__).resolve().parents[2]
 class Cluster:
     """kubectl, and on the lab also the node's side of a pod."""
 
-    def __init__(self, env, image, is_lab):
+    def __init__(self, env, image, is_lab, archive=None):
         self.env = env
+        self.archive = archive  # of the agent's image; on the lab
         self.image = image      # of the agent
         self.is_lab = is_lab
         self.namespace = "default"
@@ -69,7 +72,34 @@ def find_cluster():
     if not archive.exists():
         raise RuntimeError(f"{archive} is missing: run ci/image first")
     subprocess.run([TOP / "e2e/lab/lab", "load", archive], check=True)
-    return Cluster(lab_env(), archived_name(archive), is_lab=True)
+    return Cluster(lab_env(), archived_name(archive), is_lab=True, archive=archive)
+
+
+def with_agent_options(archive, path, name, *options):
+    """Writes the archive of an image like that of `archive`, whose agent always gets these options as well."""
+    with tarfile.open(archive) as tar:
+        blobs = {member.name: tar.extractfile(member).read() for member in tar if member.isfile()}
+
+    def replaced(entry, change):
+        """The entry of a blob that was changed."""
+        about = json.loads(blobs[f"blobs/sha256/{entry['digest'].removeprefix('sha256:')}"])
+        change(about)
+        data = json.dumps(about).encode()
+        digest = hashlib.sha256(data).hexdigest()
+        blobs[f"blobs/sha256/{digest}"] = data
+        return {**entry, "digest": f"sha256:{digest}", "size": len(data)}
+
+    def add_options(config):
+        config["config"]["Entrypoint"] += options
+    index = json.loads(blobs["index.json"])
+    entry = replaced(index["manifests"][0], lambda manifest: manifest.update(config=replaced(manifest["config"], add_options)))
+    entry["annotations"] = {"org.opencontainers.image.ref.name": name.rpartition(":")[2], "io.containerd.image.name": name}
+    blobs["index.json"] = json.dumps({**index, "manifests": [entry]}).encode()
+    with tarfile.open(path, "w") as tar:
+        for blob, data in blobs.items():
+            member = tarfile.TarInfo(blob)
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
 
 
 def archived_name(archive):
