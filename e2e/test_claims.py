@@ -1,13 +1,18 @@
 """Whose port it is: take-over, status, undo, and events."""
 
+import json
 import os
+import pathlib
+import shutil
 import signal
+import time
 
 import pytest
 
+from harness.cli import ran, run
 from harness.pods import PORTS
 from harness.sockets import dial, read_exactly, who
-from harness.tools import Load, LocalServer
+from harness.tools import Load, LocalServer, Podgraft
 from harness.waiting import until
 
 HTTP, ECHO = PORTS["http"], PORTS["echo"]
@@ -73,3 +78,114 @@ def test_a_stopped_agent_loses_its_port_with_its_lease_and_does_not_get_it_back(
     until(lambda: "podgraft-takeover" not in pod.rules(), what="the claim to be the taker's own")
     assert pod.rules().count("podgraft-tcp-8080") == 1
     assert first.up and who(pod.ip, HTTP) == "desk"
+
+
+# --- status ---
+
+@pytest.fixture
+def reader(cluster, lab_only, tmp_path):
+    """The lab's unprivileged user, who may read pods and logs and nothing else."""
+    cluster.apply({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "reader"},
+                   "rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list"]},
+                             {"apiGroups": [""], "resources": ["pods/log"], "verbs": ["get"]}]})
+    cluster.apply({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "reader"},
+                   "subjects": [{"kind": "User", "name": "dev"}],
+                   "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "reader"}})
+    until(lambda: cluster.kubectl("auth", "can-i", "get", "pods", "--subresource=log", "--as", "dev", "--as-group", "developers",
+                                  check=False).strip() == "yes", what="the Role's effect")
+    user = Podgraft(cluster, tmp_path / "reader", KUBECONFIG=cluster.env["LAB_DEV_KUBECONFIG"])
+    yield user
+    cluster.kubectl("delete", "role,rolebinding", "reader")
+
+
+def agents_of(user, pod, *words):
+    return run(user, "status", pod.name, "--output", "json", *words).json()[-1]["agents"]
+
+
+def test_status_tells_who_redirects_what_to_who_may_only_read(podgraft, another_user, reader, pod, laptop):
+    first = podgraft.redirect_to(laptop, pod, "http", "greet")
+    another_user.redirect_to(laptop, pod, "echo")
+    shown = {agent["container"]: agent for agent in agents_of(reader, pod)}
+    assert set(shown) == set(pod.agents())
+    ports = sorted((r["port"], r["state"], r["direction"]) for agent in shown.values() for r in agent["redirects"])
+    assert ports == [(ECHO, "redirected", "incoming"), (PORTS["greet"], "redirected", "incoming"), (HTTP, "redirected", "incoming")]
+    assert all("@" in r["by"] and abs(r["since"] - time.time()) < 60 for agent in shown.values() for r in agent["redirects"])
+    assert not any(agent["yours"] for agent in shown.values())
+    assert not pathlib.Path(reader.env["HOME"], "podgraft", "key").exists()
+    assert [agent["yours"] for agent in agents_of(podgraft, pod)].count(True) == 1
+    head, *rows = ran(reader, "status").splitlines()
+    assert head.split() == ["POD", "CONTAINER", "BY", "WHAT", "SINCE", "STATE", "AGE"]
+    assert len([row for row in rows if row.startswith(f"{pod.name} ")]) == 3
+    assert first.stop() == 0
+    mine, = (agent for agent in agents_of(podgraft, pod) if agent["yours"])
+    assert mine["state"] == "running" and mine["redirects"] == []
+    assert run(reader, "status", "-A").code == 3  # which this user may not
+
+
+def test_status_says_what_is_parked_and_forgets_what_has_ended(podgraft, pod, laptop):
+    podgraft.redirect(f"pod/{pod.name}", f"{HTTP}:1", "--idle", "1s")
+    assert who(pod.ip, HTTP) == "app"
+    redirect, = agents_of(podgraft, pod)[0]["redirects"]
+    assert redirect["state"] == "parked" and redirect["note"] == "the laptop does not answer"
+    podgraft.close()
+    until(lambda: not pod.agents(), what="the agent's end")
+    assert agents_of(podgraft, pod) == []
+    assert "no agent of podgraft" in run(podgraft, "status", pod.name).words
+    ended, = agents_of(podgraft, pod, "--all")
+    assert ended["state"] == "ended" and ended["redirects"] == []
+
+
+# --- undo ---
+
+@pytest.fixture
+def same_key(podgraft, cluster, tmp_path):
+    """The first user on another laptop: the key was copied, the record was not."""
+    other = Podgraft(cluster, tmp_path / "other")
+
+    def copied():
+        folder = pathlib.Path(other.env["XDG_STATE_HOME"], "podgraft")
+        folder.mkdir(mode=0o700, parents=True)
+        shutil.copy(pathlib.Path(podgraft.env["XDG_STATE_HOME"], "podgraft", "key"), folder)
+        return other
+    yield copied
+    other.close()
+
+
+def test_undo_ends_ones_own_from_another_laptop_with_the_same_key_and_nobody_elses(podgraft, another_user, same_key, pod, laptop):
+    mine = podgraft.redirect_to(laptop, pod, "http", "greet")
+    another_user.redirect_to(laptop, pod, "echo")
+    undone, = run(same_key(), "undo", pod.name, "--output", "json").json()
+    assert (undone["event"], undone["pod"], undone["redirects"]) == ("undone", pod.name, 2)
+    assert who(pod.ip, HTTP) == "app"
+    error = mine.error()
+    assert "ended by podgraft undo of" in error["message"] and error["code"] == 4
+    assert mine.wait() == 4
+    assert not any(seen.get("event") == "resumed" for seen in mine.seen)
+    until(lambda: len(pod.agents()) == 1, what="the agent's end")
+    assert pod.container(undone["container"])["state"]["terminated"]["exitCode"] == 0
+    with dial(pod.ip, ECHO) as s:  # the other user's goes on
+        s.sendall(b"still")
+        assert read_exactly(s, 5) == b"still"
+    done = run(podgraft, "undo", pod.name)
+    assert done.code == 0 and "no agent of yours" in done.words
+
+
+def test_undo_all_ends_what_is_on_record_and_says_what_it_cannot_reach(podgraft, cluster, pod, laptop):
+    podgraft.redirect_to(laptop, pod, "http")
+    record = pathlib.Path(podgraft.env["XDG_STATE_HOME"], "podgraft", "state.json")
+    state = json.loads(record.read_text())
+    far = {**state["agents"][0], "cluster": "https://far.example:6443", "uid": "00000000", "pod": "far-0"}
+    record.write_text(json.dumps({**state, "agents": [far, *state["agents"]]}))
+    done = run(podgraft, "undo", "--all", namespace="")
+    assert f"pod '{pod.name}': {pod.grafts()[0]} ends: 1 redirect" in done.out
+    assert "pod 'far-0': no context of the kubeconfig leads to its cluster, https://far.example:6443" in done.words
+    assert done.code == 3 and "1 of your agents could not be ended" in done.words
+    assert who(pod.ip, HTTP) == "app"
+    assert [agent["pod"] for agent in json.loads(record.read_text())["agents"]] == ["far-0"]
+
+
+def test_undo_without_a_key_changes_nothing_and_makes_none(cluster, tmp_path):
+    nobody = Podgraft(cluster, tmp_path)
+    done = run(nobody, "undo")
+    assert done.code == 6 and "no key of podgraft here" in done.words
+    assert not pathlib.Path(tmp_path, "podgraft", "key").exists()

@@ -51,7 +51,7 @@ bool pg_kube_agent_read(const json_t *pod, const json_t *c, struct pg_agent_seen
 	    !pg_json_copy(c, "name", a.container, sizeof(a.container)))
 		return false;
 	const char *first = json_string_value(json_array_get(args, 0));
-	if (!first || strcmp(first, "agent") != 0 ||
+	if (pg_json_at(c, "command") || !first || strcmp(first, "agent") != 0 ||
 	    strcmp(arg_of(args, "--container"), a.container) != 0 ||
 	    strcmp(arg_of(args, "--pod-uid"), a.uid) != 0 ||
 	    pg_b64_decode(arg_of(args, "--laptop-key"), a.laptop_key, sizeof(a.laptop_key)) < 0)

@@ -155,6 +155,8 @@ static void record(struct kube *k, const struct pg_pod *pod, const struct pg_gra
 	snprintf(a.cluster, sizeof(a.cluster), "%s", pod->cluster);
 	snprintf(a.image, sizeof(a.image), "%s", spec->image);
 	memcpy(a.uid, pod->uid, sizeof(a.uid));
+	memcpy(a.ns, pod->ns, sizeof(a.ns));
+	memcpy(a.pod, pod->name, sizeof(a.pod));
 	memcpy(a.container, graft->container, sizeof(a.container));
 	memcpy(a.agent_key, graft->agent_key, sizeof(a.agent_key));
 	if (pg_state_change(k->state_dir, put_agent, &a, k->api.log, &err) < 0)

@@ -9,6 +9,7 @@
 #include "injector/back_off.h"
 #include "injector/child.h"
 #include "injector/leash.h"
+#include "injector/owner.h"
 #include "injector/pod_job.h"
 #include "injector/redirect.h"
 #include "injector/to_resolve.h"
@@ -198,20 +199,6 @@ static void on_status(uv_timer_t *timer)
 }
 
 /* ---- up ----------------------------------------------------------------------------------- */
-
-/* "ann@laptop": what others read who want the same port. */
-static void owner_name(char out[PG_OWNER_MAX + 1])
-{
-	char host[64] = "";
-	size_t host_len = sizeof(host);
-	uv_passwd_t user;
-	bool known = uv_os_get_passwd(&user) == 0;
-	uv_os_gethostname(host, &host_len);
-	snprintf(out, PG_OWNER_MAX + 1, "%.30s@%.32s", known ? user.username : "somebody", host);
-	pg_sanitize(out);
-	if (known)
-		uv_os_free_passwd(&user);
-}
 
 /* A closed local port is worth a word, never a failure: the program may start later. */
 static void warn_if_closed(struct run *r, const struct pg_redirect_want *w)
@@ -528,7 +515,7 @@ int pg_redirect_run(struct pg_app *app, const struct pg_redirect_values *values,
 	r->values = values;
 	uv_timer_init(pg_loop_uv(app->loop), &r->status);
 	r->status.data = r;
-	owner_name(r->owner);
+	pg_owner_name(r->owner);
 	struct pg_leash *leash = NULL;
 	if (values->pod.only)
 		leash = pg_leash_new(app->loop, err);

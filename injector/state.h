@@ -12,8 +12,10 @@
 enum { PG_STATE_AGENTS = 256, PG_STATE_REFUSALS = 32, PG_STATE_BYTES = 1 << 20 };
 
 struct pg_state_agent {
-	char cluster[512];               /* the API server's URL */
-	char uid[PG_NAME_MAX + 1];       /* of the pod */
+	char cluster[512];         /* the API server's URL */
+	char uid[PG_NAME_MAX + 1]; /* of the pod */
+	char ns[PG_NAME_MAX + 1];  /* where it is; "" in old records, as its name */
+	char pod[254];
 	char container[PG_NAME_MAX + 1]; /* the agent's */
 	char image[512];
 	enum pg_profile profile;

@@ -24,6 +24,8 @@ static int parse_agent(const json_t *o, struct pg_state_agent *a)
 	    pg_profile_parse(pg_json_str(o, "profile"), &a->profile) < 0 ||
 	    pg_b64_decode(pg_json_str(o, "agent_key"), a->agent_key, sizeof(a->agent_key)) < 0)
 		return -EINVAL;
+	pg_json_copy(o, "namespace", a->ns, sizeof(a->ns));
+	pg_json_copy(o, "pod", a->pod, sizeof(a->pod));
 	a->port = (uint16_t)port;
 	a->created_s = pg_json_int(o, "created", 0);
 	return 0;
@@ -69,10 +71,11 @@ static json_t *agent_json(const struct pg_state_agent *a)
 {
 	char key[PG_B64_KEY];
 	pg_b64_encode(a->agent_key, sizeof(a->agent_key), key);
-	return json_pack("{s:s,s:s,s:s,s:s,s:s,s:i,s:s,s:I}", "cluster", a->cluster, "uid", a->uid,
-			 "container", a->container, "image", a->image, "profile",
-			 pg_profile_name(a->profile), "port", (int)a->port, "agent_key", key,
-			 "created", (json_int_t)a->created_s);
+	return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:i,s:s,s:I}", "cluster", a->cluster,
+			 "namespace", a->ns, "pod", a->pod, "uid", a->uid, "container",
+			 a->container, "image", a->image, "profile", pg_profile_name(a->profile),
+			 "port", (int)a->port, "agent_key", key, "created",
+			 (json_int_t)a->created_s);
 }
 
 int pg_state_format(const struct pg_state *st, struct pg_buf *out)

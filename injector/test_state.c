@@ -20,6 +20,8 @@ static struct pg_state_agent agent(unsigned number)
 	struct pg_state_agent a = {
 		.cluster = "https://a:6443",
 		.uid = "30eea69b-e675-4369-be87-d553f9409f37",
+		.ns = "dev",
+		.pod = "web-0",
 		.image = "docker.io/podgraft/agent:0.1.0",
 		.profile = PG_PROFILE_FORWARD,
 		.port = 41873,

@@ -98,8 +98,15 @@ int pg_tunnel_link(struct pg_tunnel_lane *lane, struct pg_agent_conn *conn, stru
 static int link_up(struct pg_tunnel *t, struct pg_err *err)
 {
 	struct pg_agent_conn *conn = NULL;
-	int rc = pg_agent_reach(t->config.loop, t->config.platform, t->config.pod, t->config.spec,
-				&t->graft, &conn, err);
+	int rc;
+	if (t->config.graft) {
+		t->graft = *t->config.graft;
+		rc = pg_agent_connect(t->config.loop, t->config.platform, t->config.pod, &t->graft,
+				      &conn, err);
+	} else {
+		rc = pg_agent_reach(t->config.loop, t->config.platform, t->config.pod,
+				    t->config.spec, &t->graft, &conn, err);
+	}
 	return rc < 0 ? rc : pg_tunnel_link(&t->lanes[0], conn, err);
 }
 

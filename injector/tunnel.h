@@ -22,6 +22,7 @@ struct pg_tunnel_config {
 	struct pg_platform *platform;
 	const struct pg_pod *pod;
 	const struct pg_graft_spec *spec;
+	const struct pg_graft *graft; /* this agent and no other; NULL: find or graft one */
 	/* Random, the same for every tunnel of one command: who comes again with it goes on with
 	 * what the agent still holds for it. */
 	const uint8_t *session; /* PG_SESSION_BYTES */
