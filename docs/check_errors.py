@@ -4,9 +4,9 @@
   docs/check_errors.py            prints what differs, one finding a line, as ci/lint does; the exit status is 1 then
   docs/check_errors.py --write    writes the list anew, between the markers in docs/errors.md
 
-Listed is what a pg_fail() says when a pg_hint() or pg_blame() after it names whose fault it is: those messages are meant for
-people; memory that ran out is not listed. What the program fills in is shown as "…". A row of a table with a member `hint` counts
-as such a pair, too.
+Listed is what a pg_fail() says when a pg_hint() or pg_blame() after it names whose fault it is, then every other pg_fail(); only
+memory that ran out is not listed. What the program fills in is shown as "…". A row of a table with a member `hint` counts as such a
+pair, too. Functions that stand for one of the calls are known by name: see FAILS and HINTS.
 """
 
 import pathlib
@@ -19,10 +19,15 @@ FOLDERS = ("proto/base", "proto/wire", "proto/mux", "proto/io", "injector", "age
 BEGIN, END = "<!-- written by docs/check_errors.py -->", "<!-- end of what it wrote -->"
 CLASSES = {"USER": "usage, exit 2", "CLUSTER": "cluster, exit 3", "TARGET": "target, exit 4", "LINK": "link, exit 5",
            "LOCAL": "local, exit 6"}
+OTHERS = ("Without a hint", "Told alone they are of the class internal, exit 1. Most of them end a message from above, after its colon, whose "
+          "exit code and hint count then.")
 INNER = "…"  # a message that a function further in has made
 
 TOKEN = re.compile(r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'|[A-Za-z_]\w*|\S')
-CALLS = {"pg_fail", "pg_hint", "pg_blame"}
+# Calls that say or advise something: where their format stands among the arguments, and what stands in for the one before it.
+FAILS = {"pg_fail": (2, None), "pg_kube_bad": (2, "- EINVAL")}
+WITH_HINT = {"pg_kube_bad"}  # it advises as well, always the same
+HINTS = {"pg_hint": (2, None), "pg_blame": (None, None), "pg_kube_start_hint": (1, "PG_TARGET")}
 LEAVES = {"return", "break", "goto", "continue"}
 CONDITIONS = {"if", "else", "for", "while"}
 
@@ -65,12 +70,13 @@ def shown(text):
     return re.sub(f"{INNER}+", INNER, text)
 
 
-def message_of(args):
-    """What pg_fail(err, code, format, ...) says, the errno's text included where it adds that."""
-    code, said = " ".join(args[1]), []
+def message_of(call, args):
+    """What a call such as pg_fail(err, code, format, ...) says, the errno's text included where it adds that."""
+    at, code = FAILS[call]
+    code, said = code or " ".join(args[at - 1]), []
     if code == "- ENOMEM":
         return []
-    for text in texts(args[2]):
+    for text in texts(args[at]):
         if text.endswith("."):
             said.append(shown(text[:-1]))
         else:
@@ -78,11 +84,14 @@ def message_of(args):
     return said or [INNER]
 
 
-def hints_of(args, helpers):
-    """What pg_hint(err, whose, format, ...) advises: [""] for nothing, "…" for what a table or a peer says."""
-    found = texts(args[2])
+def hints_of(call, args, helpers):
+    """What a call such as pg_hint(err, whose, format, ...) advises: [""] for nothing, "…" for what a table or a peer says."""
+    at, _ = HINTS[call]
+    if at is None:
+        return [""]
+    found = texts(args[at])
     if found == ["%s"]:
-        found = texts(args[3]) or helpers.get(args[3][0]) or [INNER]
+        found = texts(args[at + 1]) or helpers.get(args[at + 1][0]) or [INNER]
     return [shown(text) for text in found]
 
 
@@ -98,11 +107,28 @@ def helpers_of(text):
     return found
 
 
+def calls_in(words):
+    """(name, arguments) of each call in these words that says or advises something."""
+    for at, word in enumerate(words[:-1]):
+        if (word in FAILS or word in HINTS) and words[at + 1] == "(":
+            yield word, arguments(words, at + 1)
+
+
+def hints_of_callee(name):
+    """(class, hint) that a function of WITH_HINT gives, as its definition has them."""
+    for text in sources():
+        if made := re.search(rf"^int {name}\(.*?^\}}", text, re.M | re.S):
+            args = next(args for call, args in calls_in(tokens(made.group())) if call == "pg_hint")
+            return args[1][-1], hints_of("pg_hint", args, {})
+    raise ValueError(f"{name} is nowhere defined")
+
+
 class Function:
     """Follows the messages through the blocks of one function: which may have been said when a hint is given."""
 
     def __init__(self, helpers):
         self.pairs = set()
+        self.said = set()
         self.helpers = helpers
         self.blocks = [[[], []]]  # of each: what was said before it, and what is said by now
 
@@ -111,22 +137,22 @@ class Function:
             return
         said = self.blocks[-1]
         fails = []
-        for at, word in enumerate(words[:-1]):
-            if word not in CALLS or words[at + 1] != "(":
-                continue
-            args = arguments(words, at + 1)
-            if word == "pg_fail":
-                fails = message_of(args)
+        for word, args in calls_in(words):
+            if word in FAILS:
+                fails = message_of(word, args)
+                self.said |= set(fails)
                 said[1] = (said[1] if words[0] in CONDITIONS else []) + fails
+                if word in WITH_HINT:
+                    self.pair(*hints_of_callee(word), fails)
             else:
-                self.pair(args, hints_of(args, self.helpers) if word == "pg_hint" else [""], said[1])
+                self.pair(HINTS[word][1] or args[1][-1], hints_of(word, args, self.helpers), said[1])
         if words[0] in LEAVES:
             said[1] = list(said[0])
         elif fails and "return" in words:
             said[1] = said[1][: -len(fails)]
 
-    def pair(self, args, hints, messages):
-        whose = args[1][-1].removeprefix("PG_")
+    def pair(self, whose, hints, messages):
+        whose = whose.removeprefix("PG_")
         if whose in CLASSES:
             self.pairs |= {(whose, message, hint) for message in messages or [INNER] for hint in hints}
 
@@ -148,7 +174,7 @@ def is_value(statement):
 
 
 def pairs_of_functions(words, helpers):
-    """(class, message, hint) of every function in the words of a file."""
+    """(class, message, hint) of every function in the words of a file, and ("", message, "") of what stands alone."""
     found, depth, statement, function, inside = set(), 0, [], None, 0
     for at, word in enumerate(words):
         if function and word == "{" and (inside or is_value(statement)):
@@ -170,7 +196,7 @@ def pairs_of_functions(words, helpers):
             if function:
                 function.statement(statement)
                 function.close()
-                found |= function.pairs
+                found |= function.pairs | {("", message, "") for message in function.said}
                 function = function if depth else None
             statement = []
         elif word == ";" and statement.count("(") == statement.count(")"):
@@ -212,7 +238,8 @@ def pairs():
         found |= set(pairs_of_tables(text))
     explained = {(whose, message) for whose, message, hint in found if hint}
     empty = {pair for pair in found if pair[2] in ("", INNER) and not re.search(r"\w", pair[1])}
-    return found - empty - {(whose, message, "") for whose, message in explained}
+    listed = {message for whose, message, _ in found if whose}
+    return found - empty - {(whose, message, "") for whose, message in explained} - {("", message, "") for message in listed}
 
 
 def lines():
@@ -224,6 +251,8 @@ def lines():
         rows = sorted((message.lower(), message, hint) for of, message, hint in found if of == whose)
         for _, message, hint in rows:
             yield f"| {message} | {hint} |".replace("  |", " |").replace("<", "&lt;")
+    yield from ("", "### " + OTHERS[0], "", OTHERS[1], "", "| message |", "| --- |")
+    yield from (f"| {message} |".replace("<", "&lt;") for message in sorted((m for of, m, _ in found if not of), key=str.lower))
     yield from ("", END)
 
 

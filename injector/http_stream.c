@@ -102,6 +102,13 @@ static int read_refusal(struct pg_http_stream *s, struct pg_buf *refusal, struct
 	return pg_buf_add(refusal, s->in.data, n < room ? n : room);
 }
 
+static int no_answer(const struct pg_http_stream *s, struct pg_err *err)
+{
+	pg_fail(err, -EPROTO, "%s ended the connection without an answer", s->x.origin);
+	pg_hint(err, PG_CLUSTER, "is this an API server? try kubectl version");
+	return -EPROTO;
+}
+
 int pg_http_stream_open(struct pg_http *h, const struct pg_http_peer *peer,
 			const struct pg_http_request *rq, struct pg_http_stream **out,
 			int *status_out, struct pg_buf *refusal, struct pg_err *err)
@@ -118,9 +125,7 @@ int pg_http_stream_open(struct pg_http *h, const struct pg_http_peer *peer,
 	while (rc == 0 && s->status == 0 && !s->x.done)
 		rc = pg_http_xfer_wait(&s->x, deadline_ms, err);
 	if (rc == 0 && s->status == 0)
-		rc = s->x.result != CURLE_OK
-			     ? pg_http_xfer_fail(&s->x, err)
-			     : pg_fail(err, -EPROTO, "no answer from %s", s->x.origin);
+		rc = s->x.result != CURLE_OK ? pg_http_xfer_fail(&s->x, err) : no_answer(s, err);
 	int status = s->status;
 	if (rc == 0 && status != 200)
 		rc = read_refusal(s, refusal, err);
@@ -167,6 +172,14 @@ static void make_room(struct pg_http_stream *s)
 	}
 }
 
+static int too_long(const struct pg_http_stream *s, struct pg_err *err)
+{
+	pg_fail(err, -EMSGSIZE, "a line of %s is longer than %d MiB.", s->x.origin,
+		LINE_MAX_BYTES >> 20);
+	pg_hint(err, PG_CLUSTER, "is this an API server? try kubectl version");
+	return -EMSGSIZE;
+}
+
 int pg_http_stream_line(struct pg_http_stream *s, uint64_t deadline_ms, const char **line,
 			struct pg_err *err)
 {
@@ -177,8 +190,7 @@ int pg_http_stream_line(struct pg_http_stream *s, uint64_t deadline_ms, const ch
 		if (s->x.done && s->x.result == CURLE_OK)
 			return 0;
 		if (s->refused == -ENOBUFS)
-			return pg_fail(err, -EMSGSIZE, "a line of %s is longer than %d MiB.",
-				       s->x.origin, LINE_MAX_BYTES >> 20);
+			return too_long(s, err);
 		if (s->refused < 0)
 			return pg_fail(err, s->refused, "read from %s", s->x.origin);
 		if (s->x.done)

@@ -122,6 +122,13 @@ static const json_t *find_container(const json_t *pod, const char *name)
 	return c ? c : pg_json_find(pod, "spec.initContainers", "name", name);
 }
 
+static int bad_pod(struct pg_err *err, const char *lacks)
+{
+	pg_fail(err, -EPROTO, "the server sent a pod without %s.", lacks);
+	pg_hint(err, PG_CLUSTER, "is this an API server? try kubectl version");
+	return -EPROTO;
+}
+
 static int choose_container(const json_t *pod, const char *named, struct pg_pod *out,
 			    struct pg_err *err)
 {
@@ -144,8 +151,7 @@ static int choose_container(const json_t *pod, const char *named, struct pg_pod 
 		}
 	}
 	if (!pg_json_copy(spec, "name", out->container, sizeof(out->container)))
-		return pg_fail(err, -EPROTO, "pod '%s' has no container that we can name.",
-			       out->name);
+		return bad_pod(err, "container that we can name");
 	return 0;
 }
 
@@ -179,9 +185,7 @@ int pg_kube_pod_read(const json_t *pod, const char *container, struct pg_pod *ou
 	if (!pg_json_copy(pod, "metadata.name", p.name, sizeof(p.name)) ||
 	    !pg_json_copy(pod, "metadata.namespace", p.ns, sizeof(p.ns)) ||
 	    !pg_json_copy(pod, "metadata.uid", p.uid, sizeof(p.uid)))
-		return pg_fail(err, -EPROTO,
-			       "the server sent a pod without name, namespace or "
-			       "uid.");
+		return bad_pod(err, "name, namespace or uid");
 	pg_json_copy(pod, "spec.nodeName", p.node, sizeof(p.node));
 	list_names(pod, "spec.containers", "", p.container_list, sizeof(p.container_list));
 	list_names(pod, "spec.initContainers", " (init)", p.container_list,

@@ -52,59 +52,58 @@ static const struct {
 /* What the messages of registries and runtimes mean; matched in this order. */
 static const struct {
 	const char *text, *hint;
-	enum pg_whose whose;
 } remedies[] = {
 	{ "no match for platform",
-	  "the image is not built for the node's CPU: choose another with "
-	  "--image",
-	  PG_TARGET },
+	  "the image is not built for the node's CPU: choose another with --image" },
 	{ "exec format error",
-	  "the image is not built for the node's CPU: choose another with "
-	  "--image",
-	  PG_TARGET },
+	  "the image is not built for the node's CPU: choose another with --image" },
 	{ "toomanyrequests",
-	  "the registry limits pulls: try again later, or use a copy of the "
-	  "image with --image",
-	  PG_TARGET },
-	{ "executable file not found", "is --image an image of podgraft's agent?", PG_TARGET },
-	{ "no such file or directory", "is --image an image of podgraft's agent?", PG_TARGET },
-	{ "not found", "there is no such image: choose one with --image, or load it onto the node",
-	  PG_TARGET },
-	{ "unauthorized",
-	  "the node may not pull it: the pod's imagePullSecrets are used; or choose "
-	  "another with --image",
-	  PG_TARGET },
+	  "the registry limits pulls: try again later, or use a copy of the image with --image" },
+	{ "429 Too Many Requests",
+	  "the registry limits pulls: try again later, or use a copy of the image with --image" },
+	{ "x509: ", "the node does not trust the registry's certificate: use a registry that it "
+		    "trusts, with --image" },
+	{ "first record does not look like a TLS handshake",
+	  "the node speaks HTTPS with this registry, which does not: use another, with --image" },
+	{ "server gave HTTP response to HTTPS client",
+	  "the node speaks HTTPS with this registry, which does not: use another, with --image" },
+	{ "500 Internal Server Error",
+	  "the registry is out of order: try again later, or use another, with --image" },
+	{ "502 Bad Gateway",
+	  "the registry is out of order: try again later, or use another, with --image" },
+	{ "503 Service Unavailable",
+	  "the registry is out of order: try again later, or use another, with --image" },
+	{ "executable file not found", "is --image an image of podgraft's agent?" },
+	{ "no such file or directory", "is --image an image of podgraft's agent?" },
+	{ "not found",
+	  "there is no such image: choose one with --image, or load it onto the node" },
+	{ "unauthorized", "the node may not pull it: the pod's imagePullSecrets are used; or "
+			  "choose another with --image" },
+	{ "401 Unauthorized", "the node may not pull it: the pod's imagePullSecrets are used; or "
+			      "choose another with --image" },
+	{ "403 Forbidden",
+	  "the node may not pull it, or there is no such image: choose another with --image" },
+	{ "permission denied", "is --image an image of podgraft's agent?" },
 	{ "denied",
-	  "the node may not pull it, or there is no such image: choose another with "
-	  "--image",
-	  PG_TARGET },
-	{ "authorization failed", "the node may not pull it: choose another with --image",
-	  PG_TARGET },
+	  "the node may not pull it, or there is no such image: choose another with --image" },
+	{ "authorization failed", "the node may not pull it: choose another with --image" },
 	{ "no such host",
-	  "the node does not find the registry: use one that it reaches, with "
-	  "--image",
-	  PG_TARGET },
-	{ "dial tcp", "the node does not reach the registry: use one that it reaches, with --image",
-	  PG_TARGET },
+	  "the node does not find the registry: use one that it reaches, with --image" },
+	{ "dial tcp",
+	  "the node does not reach the registry: use one that it reaches, with --image" },
 	{ "timeout",
-	  "the node does not reach the registry in time: use one that it reaches, with "
-	  "--image",
-	  PG_TARGET },
+	  "the node does not reach the registry in time: use one that it reaches, with --image" },
 	{ "unable to find target container",
-	  "the target container has not started: kubectl get "
-	  "pod says why",
-	  PG_TARGET },
+	  "the target container has not started: kubectl get pod says why" },
 	{ "NET_ADMIN",
-	  "the cluster keeps NET_ADMIN from the agent; --profile forward works "
-	  "without",
-	  PG_TARGET },
+	  "the cluster keeps NET_ADMIN from the agent; --profile forward works without" },
 };
 
 int pg_kube_start_hint(const char *message, const char *otherwise, struct pg_err *err)
 {
 	for (size_t i = 0; i < PG_LEN(remedies); i++) {
 		if (strstr(message, remedies[i].text))
-			return pg_hint(err, remedies[i].whose, "%s", remedies[i].hint);
+			return pg_hint(err, PG_TARGET, "%s", remedies[i].hint);
 	}
 	return pg_hint(err, PG_TARGET, "%s", otherwise);
 }
