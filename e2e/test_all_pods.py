@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from harness.tools import Load, LocalServer, peer, stop
+from harness.tools import Load, LocalServer, free_port, peer, stop
 from harness.waiting import stretched, until
 from harness.workloads import apply, service, template, web, workload
 
@@ -27,16 +27,16 @@ def all_reach(cluster, name, whom, count):
     return len(pods) == count and all(who(address) == whom for address in pods.values())
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def laptop_http():
-    with LocalServer() as server:
+    with LocalServer(ports={"http": free_port()}) as server:
         yield server
 
 
-@pytest.fixture
-def deployment(cluster, request):
-    """A Deployment of three pods, gone after the test."""
-    name = f"many-{request.node.name.split('[')[0][5:25].strip('_').replace('_', '-')}"
+@pytest.fixture(scope="module")
+def deployment(cluster):
+    """A Deployment of three pods behind a Service, for all tests of the file."""
+    name = "many"
     apply(cluster, workload("Deployment", name, replicas=3), service(name, {80: 8080}, {"app": name}))
     cluster.kubectl("rollout", "status", f"deploy/{name}", "--timeout=60s")
     yield name
@@ -59,6 +59,8 @@ def test_new_pods_join_and_gone_ones_are_dropped(cluster, podgraft, deployment, 
     gone = {r.event("gone", 40)["pod"] for _ in range(3)}
     assert len(gone) == 3 and not gone & set(pods_of(cluster, deployment))
     assert all_reach(cluster, deployment, "laptop", 2)
+    cluster.kubectl("scale", f"deploy/{deployment}", "--replicas=3")
+    until(lambda: all_reach(cluster, deployment, "laptop", 3), timeout=40, what="three redirected pods again")
 
 
 def test_a_roll_out_under_load_is_followed_and_loses_nothing(cluster, podgraft, laptop_http):

@@ -85,7 +85,7 @@ static void on_closed(uv_handle_t *handle)
 }
 
 /* In a process group of its own, so that the terminal's Ctrl-C comes by us alone. */
-static int spawn(struct pg_member *m, struct pg_loop *loop, char **argv)
+static int spawn(struct pg_member *m, struct pg_loop *loop, const char *const *argv)
 {
 	char exe[EXE_MAX];
 	size_t exe_len = sizeof(exe);
@@ -101,7 +101,7 @@ static int spawn(struct pg_member *m, struct pg_loop *loop, char **argv)
 		return rc;
 	uv_process_options_t options = { .exit_cb = on_exit_,
 					 .file = exe,
-					 .args = argv,
+					 .args = (char **)argv, /* not written to */
 					 .flags = UV_PROCESS_DETACHED,
 					 .stdio_count = STREAMS,
 					 .stdio = streams };
@@ -111,8 +111,9 @@ static int spawn(struct pg_member *m, struct pg_loop *loop, char **argv)
 	return rc;
 }
 
-int pg_member_start(struct pg_loop *loop, char **argv, const struct pg_member_events *events,
-		    void *ctx, struct pg_member **out, struct pg_err *err)
+int pg_member_start(struct pg_loop *loop, const char *const *argv,
+		    const struct pg_member_events *events, void *ctx, struct pg_member **out,
+		    struct pg_err *err)
 {
 	struct pg_member *m = pg_calloc(1, sizeof(*m));
 	if (!m)

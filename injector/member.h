@@ -16,9 +16,10 @@ struct pg_member_events {
 	void (*ended)(void *ctx, int status);
 };
 
-/* Starts `argv` (argv[0] is its name only: the program is ours). */
-int pg_member_start(struct pg_loop *loop, char **argv, const struct pg_member_events *events,
-		    void *ctx, struct pg_member **out, struct pg_err *err);
+/* Starts `argv`, which ends with NULL; argv[0] is its name only, the program is ours. */
+int pg_member_start(struct pg_loop *loop, const char *const *argv,
+		    const struct pg_member_events *events, void *ctx, struct pg_member **out,
+		    struct pg_err *err);
 
 void pg_member_signal(struct pg_member *m, int signo);
 

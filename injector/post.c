@@ -1,0 +1,156 @@
+#include "injector/post.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "injector/kube_json.h"
+#include "proto/base/mem.h"
+
+enum {
+	OWN_WORDS = 5,   /* that a member gets besides ours, and the NULL */
+	AGAIN_MS = 5000, /* after a failure that may pass; doubles */
+	AGAIN_DOUBLINGS = 4,
+};
+
+struct pg_post *pg_post_new(const struct pg_post_config *config, const struct pg_pod_change *pod)
+{
+	struct pg_post *p = pg_calloc(1, sizeof(*p));
+	if (!p)
+		return NULL;
+	p->config = config;
+	memcpy(p->name, pod->name, sizeof(p->name));
+	memcpy(p->uid, pod->uid, sizeof(p->uid));
+	return p;
+}
+
+static void say_ports(struct pg_post *p, const json_t *event)
+{
+	size_t i;
+	json_t *one;
+	json_array_foreach(json_object_get(event, "redirects"), i, one) pg_output_info(
+		&p->config->app->out, "%sport %d of pod '%s' now reaches %s (%s, %s)",
+		pg_json_true(one, "outgoing") ? "outgoing " : "", (int)pg_json_int(one, "port", 0),
+		p->name, pg_json_str(one, "local"), pg_json_str(event, "mechanism"),
+		pg_json_str(event, "transport"));
+}
+
+static void take_status(struct pg_post *p, const json_t *event)
+{
+	p->sums = (struct pg_post_sums){
+		.open = pg_json_int(event, "open", 0),
+		.total = pg_json_int(event, "total", 0),
+		.bytes_in = pg_json_int(event, "bytes_in", 0),
+		.bytes_out = pg_json_int(event, "bytes_out", 0),
+	};
+}
+
+/* The same event, for programs, with the name of its pod. */
+static void pass_on(struct pg_post *p, const json_t *event)
+{
+	json_t *copy = json_copy((json_t *)event);
+	json_object_set_new(copy, "pod", json_string(p->name));
+	pg_output_json(&p->config->app->out, copy);
+}
+
+static void say_link(struct pg_post *p, const char *name, const json_t *event)
+{
+	struct pg_output *out = &p->config->app->out;
+	if (strcmp(name, "ready") == 0 || strcmp(name, "resumed") == 0) {
+		p->is_up = true;
+		p->failures = 0;
+		say_ports(p, event);
+	} else if (strcmp(name, "lost") == 0) {
+		p->is_up = false;
+		if (out->format == PG_FORMAT_TEXT && !p->is_gone)
+			pg_output_warn(out,
+				       "pod '%s': link lost: %s; the app answers until it is back",
+				       p->name, pg_json_str(event, "message"));
+	}
+}
+
+static void on_told(void *ctx, const json_t *event)
+{
+	struct pg_post *p = ctx;
+	const char *name = pg_json_str(event, "event"), *text = pg_json_str(event, "message");
+	if (json_object_get(event, "error")) {
+		json_decref(p->error);
+		p->error = json_incref(json_object_get(event, "error"));
+	} else if (strcmp(name, "status") == 0) {
+		take_status(p, event);
+	} else if (strcmp(name, "warning") == 0) {
+		if (p->config->is_news(p->config->ctx, text))
+			pg_output_warn(&p->config->app->out, "%s", text);
+	} else {
+		say_link(p, name, event);
+		pass_on(p, event);
+	}
+}
+
+/* Whether a failure may pass by itself: the cluster's may, a person's mistake does not. */
+static bool may_pass(const json_t *error)
+{
+	return strcmp(pg_json_str(error, "class"), pg_whose_name(PG_CLUSTER)) == 0;
+}
+
+static void on_ended(void *ctx, int status)
+{
+	struct pg_post *p = ctx;
+	unsigned doublings = p->failures < AGAIN_DOUBLINGS ? p->failures : AGAIN_DOUBLINGS;
+	pg_member_free(p->member);
+	p->member = NULL;
+	p->is_up = false;
+	p->sums.open = 0;
+	p->failures += status != 0;
+	p->is_given_up = status == 0 || !may_pass(p->error);
+	p->again_ms = pg_loop_now_ms(p->config->app->loop) + ((uint64_t)AGAIN_MS << doublings);
+	p->config->ended(p->config->ctx, p);
+}
+
+/* Our own words up to "--", and which pod it is. A later option beats an earlier one. */
+int pg_post_start(struct pg_post *p, struct pg_err *err)
+{
+	static const struct pg_member_events events = { on_told, on_ended };
+	char **words = p->config->app->argv;
+	size_t n = 0;
+	while (words[n] && strcmp(words[n], "--") != 0)
+		n++;
+	pg_auto_free const char **argv = pg_calloc(n + OWN_WORDS, sizeof(*argv));
+	if (!argv)
+		return pg_fail(err, -ENOMEM, "redirect pod '%s'", p->name);
+	for (size_t i = 0; i < n; i++)
+		argv[i] = words[i];
+	argv[n++] = "--only";
+	argv[n++] = p->name;
+	argv[n++] = "--output";
+	argv[n++] = "json";
+	json_decref(p->error);
+	p->error = NULL;
+	return pg_member_start(p->config->app->loop, argv, &events, p, &p->member, err);
+}
+
+void pg_post_signal(struct pg_post *p, int signo)
+{
+	if (p->member)
+		pg_member_signal(p->member, signo);
+}
+
+void pg_post_free(struct pg_post *p)
+{
+	assert(!p->member);
+	json_decref(p->error);
+	free(p);
+}
+
+void pg_post_failed(struct pg_post *p)
+{
+	struct pg_output *out = &p->config->app->out;
+	const char *hint = pg_json_str(p->error, "hint");
+	if (out->format == PG_FORMAT_TEXT)
+		pg_output_warn(out, "pod '%s' is not redirected: %s%s%s%s%s", p->name,
+			       pg_json_str(p->error, "message"), hint[0] ? " (" : "", hint,
+			       hint[0] ? ")" : "", p->is_given_up ? "" : "; trying again");
+	pg_output_event(out, "failed", "{s:s, s:O?, s:b}", "pod", p->name, "error", p->error,
+			"again", !p->is_given_up);
+}

@@ -1,0 +1,52 @@
+#pragma once
+#include <jansson.h>
+
+#include "injector/cli.h"
+#include "injector/member.h"
+
+/* One pod of many, and the podgraft of our own that redirects it. */
+struct pg_post;
+
+struct pg_post_config {
+	struct pg_app *app;
+	/* Its podgraft has ended; the post may be freed. */
+	void (*ended)(void *ctx, struct pg_post *p);
+	/* False for a warning that was just told: what is wrong here is the same for every pod. */
+	bool (*is_news)(void *ctx, const char *text);
+	void *ctx;
+};
+
+/* What its connections were and are. */
+struct pg_post_sums {
+	json_int_t open, total, bytes_in, bytes_out;
+};
+
+struct pg_post { /* read-only outside, but for the marks of its owner */
+	const struct pg_post_config *config;
+	char name[254];
+	char uid[PG_NAME_MAX + 1];
+	struct pg_member *member; /* NULL: has ended, or waits to be started again */
+	bool is_up;
+	bool is_given_up;  /* its failure does not pass */
+	unsigned failures; /* in a row */
+	uint64_t again_ms; /* when it is to be started again */
+	json_t *error;     /* its last words; NULL */
+	struct pg_post_sums sums;
+	bool is_gone; /* a mark: the pod was deleted */
+	bool is_seen; /* a mark: the pod was there when they were last counted */
+};
+
+/* `config` is borrowed. NULL: out of memory. */
+struct pg_post *pg_post_new(const struct pg_post_config *config, const struct pg_pod_change *pod);
+
+/* Starts its podgraft. */
+int pg_post_start(struct pg_post *p, struct pg_err *err);
+
+/* For its podgraft, if one runs. */
+void pg_post_signal(struct pg_post *p, int signo);
+
+/* Without a podgraft that runs. */
+void pg_post_free(struct pg_post *p);
+
+/* Says why the pod is not redirected, and when it is tried again. */
+void pg_post_failed(struct pg_post *p);
