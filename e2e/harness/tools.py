@@ -233,6 +233,10 @@ class Redirect:
         """The error that it reports: {"message", "hint", "class", "code"}."""
         return self._next(lambda got: "error" in got, "error", timeout)["error"]
 
+    def said(self):
+        """All that it has said so far: words, and the events that nobody has waited for."""
+        return "".join([*self._words, *self._objects.queue])
+
     def interrupt(self):
         self.process.send_signal(signal.SIGINT)
 
