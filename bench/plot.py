@@ -16,7 +16,8 @@ def _x(quotient):
 
 
 def _text(x, y, words, anchor="start", size=12, weight="normal", colour=INK):
-    return f'<text x="{x:.0f}" y="{y:.0f}" text-anchor="{anchor}" font-size="{size}" font-weight="{weight}" fill="{colour}">{escape(words)}</text>'
+    return (f'<text x="{x:.0f}" y="{y:.0f}" text-anchor="{anchor}" font-size="{size}" font-weight="{weight}" '
+            f'fill="{colour}">{escape(words)}</text>')
 
 
 def _line(x, top, bottom, colour, width=1):

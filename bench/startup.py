@@ -21,6 +21,7 @@ from harness.tools import BIN, stop
 from .contenders import At, Failed, Forward
 from .processes import resident_bytes
 
+SECTIONS = ("first-byte", "agent", "sizes")
 AGENT = TOP / "build/image/podgraft-agent"
 IMAGE = TOP / "build/image/podgraft-agent.tar"
 POLL_SECONDS = 0.002

@@ -7,6 +7,7 @@ import subprocess
 from .contenders import Failed, Forward, Plain, Redirect
 from .processes import CpuMeter, cluster_pids, resident_bytes
 
+SECTIONS = ("bulk", "requests", "connections", "idle")
 GB = 1e9
 
 
