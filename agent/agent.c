@@ -47,12 +47,16 @@ static uint64_t room_bytes(const struct pg_agent_config *config)
 	return config->memory_bytes > fixed ? config->memory_bytes - fixed : 0;
 }
 
+static size_t count_open(const struct pg_agent *a)
+{
+	return pg_connections_open(a->connections) + pg_redirects_looking(a->redirects);
+}
+
 static void look_at_drain(uv_timer_t *timer)
 {
 	struct pg_agent *a = timer->data;
 	uint64_t now = pg_loop_now_ms(a->loop);
-	bool quiet = pg_connections_open(a->connections) == 0 &&
-		     now + DRAIN_MS >= a->drain_end_ms + HANDSHAKE_MS;
+	bool quiet = count_open(a) == 0 && now + DRAIN_MS >= a->drain_end_ms + HANDSHAKE_MS;
 	if (quiet || now >= a->drain_end_ms)
 		a->done = true;
 }
@@ -63,8 +67,7 @@ static void stop(struct pg_agent *a, const char *why)
 {
 	if (a->drain_end_ms != 0)
 		return;
-	pg_log(a->log, PG_INFO, "%s: ending, %zu connections open", why,
-	       pg_connections_open(a->connections));
+	pg_log(a->log, PG_INFO, "%s: ending, %zu connections open", why, count_open(a));
 	pg_routes_close(pg_take_ptr(&a->routes));
 	pg_redirects_stop_all(a->redirects, NULL);
 	a->drain_end_ms = pg_loop_now_ms(a->loop) + DRAIN_MS;
@@ -83,7 +86,7 @@ static void on_idle(uv_timer_t *timer)
 
 static bool is_quiet(const struct pg_agent *a)
 {
-	return pg_redirects_count(a->redirects) == 0 && pg_connections_open(a->connections) == 0;
+	return pg_redirects_count(a->redirects) == 0 && count_open(a) == 0;
 }
 
 /* Neither redirects nor connections are left: nothing of the kernel's needs to be ours. */
@@ -154,7 +157,7 @@ static void on_undo(void *ctx, struct pg_session *asker, Podgraft__V1__Undone *u
 	struct pg_agent *a = ctx;
 	char why[128];
 	undone->redirects = (uint32_t)pg_redirects_count(a->redirects);
-	undone->connections = (uint32_t)pg_connections_open(a->connections);
+	undone->connections = (uint32_t)count_open(a);
 	for (size_t i = 0; i < a->session_count; i++)
 		if (a->sessions[i] != asker)
 			pg_session_tell_undone(a->sessions[i], undone);
@@ -209,7 +212,8 @@ static void tell_facts(void *ctx, struct pg_facts *out)
 	const struct pg_agent *a = ctx;
 	*out = (struct pg_facts){ .sessions = a->session_count,
 				  .redirects = pg_redirects_count(a->redirects),
-				  .connections = pg_connections_open(a->connections),
+				  .connections = count_open(a),
+				  .probes = pg_connections_served(a->connections, PG_AS_PROBE),
 				  .served = pg_connections_served(a->connections, PG_BY_LAPTOP),
 				  .fallen_back = pg_connections_served(a->connections, PG_BY_APP),
 				  .mechanism = pg_redirects_mechanism(a->redirects, PG_INCOMING) };

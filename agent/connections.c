@@ -20,6 +20,7 @@ struct connection {
 	enum pg_direction direction;   /* of its redirect, */
 	uint32_t serial;               /* and that itself */
 	bool no_fallback;              /* reset what the laptop does not serve */
+	bool is_probe;                 /* of the kubelet's */
 	size_t held_bytes;             /* at most; part of the sum */
 	uv_timer_t patience;           /* runs until the laptop has accepted */
 	struct pg_relay *relay;        /* served by the laptop, */
@@ -119,7 +120,7 @@ static void fall_back(struct connection *c, int fd, struct pg_byteq *kept, bool 
 				   &c->bridge);
 	pg_byteq_fini(kept);
 	holds(c, PG_BY_APP_BYTES);
-	count(c, PG_BY_APP);
+	count(c, c->is_probe ? PG_AS_PROBE : PG_BY_APP);
 	if (rc < 0)
 		drop(c);
 }
@@ -180,16 +181,16 @@ static const struct pg_relay_events relay_events = { .refused = on_refused,
 static const struct pg_relay_events strict_events = { .accepted = on_accepted,
 						      .ended = on_relay_ended };
 
-/* Opens the stream for `c`: 0, or a negative errno with `c` and `fd` untouched. */
-static int open_stream(struct connection *c, struct pg_link *link, uint32_t redirect, int fd,
-		       const struct sockaddr_storage *peer)
+/* Opens the stream for `c`: 0, or a negative errno with `c` and `a` untouched. */
+static int open_stream(struct connection *c, struct pg_link *link, uint32_t redirect,
+		       const struct pg_arrival *a)
 {
 	uint8_t packed[128], peer_bytes[16], local_bytes[16];
 	uint16_t peer_port, local_port;
 	Podgraft__V1__Open open = PODGRAFT__V1__OPEN__INIT;
 	open.redirect = redirect;
 	open.peer_address.data = peer_bytes;
-	open.peer_address.len = (size_t)pg_addr_bytes(peer, peer_bytes, &peer_port);
+	open.peer_address.len = (size_t)pg_addr_bytes(a->peer, peer_bytes, &peer_port);
 	open.peer_port = peer_port;
 	open.local_address.data = local_bytes;
 	open.local_address.len = (size_t)pg_addr_bytes(&c->local, local_bytes, &local_port);
@@ -199,11 +200,16 @@ static int open_stream(struct connection *c, struct pg_link *link, uint32_t redi
 		return n;
 	struct pg_stream *stream;
 	struct pg_relay *relay;
-	int rc = pg_relay_new(c->all->loop, fd, false,
+	int rc = pg_relay_new(c->all->loop, a->fd, false,
 			      c->no_fallback ? &strict_events : &relay_events, c, &relay);
 	if (rc < 0)
 		return rc;
 	rc = pg_mux_open(pg_link_mux(link), packed, (size_t)n, relay, &stream);
+	if (rc == 0 && a->first) {
+		rc = pg_relay_put_back(relay, a->first);
+		if (rc < 0)
+			pg_stream_reset(stream, PG_RESET_LIMIT);
+	}
 	if (rc < 0) {
 		pg_relay_release(relay);
 		return rc;
@@ -226,8 +232,9 @@ void pg_connections_serve(struct pg_connections *all, struct pg_link *link,
 	c->local = *a->local;
 	c->direction = rd->direction;
 	c->serial = rd->serial;
-	c->no_fallback = rd->no_fallback;
-	if (link && !a->to_app && open_stream(c, link, rd->id, a->fd, a->peer) == 0)
+	c->is_probe = a->is_probe;
+	c->no_fallback = rd->terms.no_fallback;
+	if (link && !a->to_app && open_stream(c, link, rd->id, a) == 0)
 		return;
 	if (c->no_fallback && !a->to_app) {
 		pg_sock_close_reset(a->fd);
@@ -236,7 +243,7 @@ void pg_connections_serve(struct pg_connections *all, struct pg_link *link,
 	}
 	struct pg_byteq nothing;
 	pg_byteq_init(&nothing, PG_UNACCEPTED_MAX);
-	fall_back(c, a->fd, &nothing, false);
+	fall_back(c, a->fd, a->first ? a->first : &nothing, false);
 }
 
 size_t pg_connections_open(const struct pg_connections *all)

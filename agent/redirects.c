@@ -9,6 +9,7 @@
 #include <uv.h>
 
 #include "agent/intake.h"
+#include "agent/looks.h"
 #include "proto/base/auto.h"
 #include "proto/base/mem.h"
 #include "proto/io/sock.h"
@@ -29,6 +30,7 @@ struct pg_redirects {
 	struct pg_redirect orphans; /* for what a rule took just before it went */
 	struct pg_redirect table[REDIRECTS_MAX];
 	size_t count;
+	struct pg_looks *looks;
 	struct pg_intake *intake; /* NULL while there is no redirect */
 	int shortage;             /* EMFILE or ENOMEM: parked, all but those of no_fallback; or 0 */
 	uint32_t serials;         /* given so far */
@@ -37,6 +39,58 @@ struct pg_redirects {
 	int open_handles;
 };
 
+static struct pg_redirect *find_port(struct pg_redirects *all, enum pg_direction direction,
+				     uint16_t port)
+{
+	for (size_t i = 0; i < all->count; i++)
+		if (all->table[i].direction == direction && all->table[i].port == port)
+			return &all->table[i];
+	return &all->orphans;
+}
+
+/* To its redirect's owner. While something is short the app serves those that a rule took just
+ * before: what is parked is not the laptop's. */
+static void hand_over(struct pg_redirects *all, const struct pg_redirect *rd, struct pg_arrival *a)
+{
+	a->to_app = a->is_probe || all->shortage != 0;
+	if (a->to_app && !a->is_probe && rd->terms.no_fallback)
+		pg_sock_close_reset(a->fd);
+	else
+		rd->owner->arrived(rd->ctx, rd, a);
+}
+
+static void on_arrived(void *ctx, int fd, const struct sockaddr_storage *peer,
+		       const struct sockaddr_storage *local, enum pg_direction direction)
+{
+	struct pg_redirects *all = ctx;
+	uint8_t bytes[16];
+	uint16_t port = 0;
+	pg_pressure_file(all->pressure, fd);
+	pg_addr_bytes(local, bytes, &port);
+	const struct pg_redirect *rd = find_port(all, direction, port);
+	struct pg_look look = { fd, *peer, *local, rd->serial, rd->terms.grpc };
+	struct pg_arrival arrival = { .fd = fd, .peer = peer, .local = local };
+	if (!pg_nodes_have(&rd->terms.nodes, peer) || pg_looks_add(all->looks, &look) < 0)
+		hand_over(all, rd, &arrival);
+}
+
+/* A connection from the node has said what it is; its redirect may have gone meanwhile. */
+static void on_looked(void *ctx, const struct pg_look *look, struct pg_byteq *first, bool is_probe)
+{
+	struct pg_redirects *all = ctx;
+	const struct pg_redirect *rd = &all->orphans;
+	struct pg_arrival arrival = { .fd = look->fd,
+				      .peer = &look->peer,
+				      .local = &look->local,
+				      .first = first,
+				      .is_probe = is_probe };
+	for (size_t i = 0; i < all->count; i++)
+		if (all->table[i].serial == look->serial)
+			rd = &all->table[i];
+	hand_over(all, rd, &arrival);
+	pg_byteq_fini(first);
+}
+
 struct pg_redirects *pg_redirects_new(struct pg_loop *loop, const struct pg_log *log,
 				      const char *tag, struct pg_pressure *pressure,
 				      const struct pg_redirect_owner *orphans, void *ctx)
@@ -44,6 +98,11 @@ struct pg_redirects *pg_redirects_new(struct pg_loop *loop, const struct pg_log 
 	struct pg_redirects *all = pg_calloc(1, sizeof(*all));
 	if (!all)
 		return NULL;
+	all->looks = pg_looks_new(loop, on_looked, all);
+	if (!all->looks) {
+		free(all);
+		return NULL;
+	}
 	all->loop = loop;
 	all->log = log;
 	all->tag = tag;
@@ -59,33 +118,6 @@ struct pg_redirects *pg_redirects_new(struct pg_loop *loop, const struct pg_log 
 void pg_redirects_disown(struct pg_redirects *all)
 {
 	all->disowned = true;
-}
-
-static struct pg_redirect *find_port(struct pg_redirects *all, enum pg_direction direction,
-				     uint16_t port)
-{
-	for (size_t i = 0; i < all->count; i++)
-		if (all->table[i].direction == direction && all->table[i].port == port)
-			return &all->table[i];
-	return &all->orphans;
-}
-
-/* While something is short the app serves those that a rule took just before: what is parked is not
- * the laptop's. */
-static void on_arrived(void *ctx, int fd, const struct sockaddr_storage *peer,
-		       const struct sockaddr_storage *local, enum pg_direction direction)
-{
-	struct pg_redirects *all = ctx;
-	uint8_t bytes[16];
-	uint16_t port = 0;
-	pg_pressure_file(all->pressure, fd);
-	pg_addr_bytes(local, bytes, &port);
-	const struct pg_redirect *rd = find_port(all, direction, port);
-	const struct pg_arrival a = { fd, peer, local, .to_app = all->shortage != 0 };
-	if (a.to_app && rd->no_fallback)
-		pg_sock_close_reset(fd);
-	else
-		rd->owner->arrived(rd->ctx, rd, &a);
 }
 
 static bool has_room(void *ctx)
@@ -205,7 +237,7 @@ static int open_intake(struct pg_redirects *all, struct pg_err *err)
 /* Parks `rd`, or takes its port again, as its laptop and what is short would have it. */
 static int settle(struct pg_redirects *all, struct pg_redirect *rd, struct pg_err *err)
 {
-	bool park = rd->unserved || (all->shortage != 0 && !rd->no_fallback);
+	bool park = rd->unserved || (all->shortage != 0 && !rd->terms.no_fallback);
 	if (rd->parked == park)
 		return 0;
 	int rc = pg_rules_park(pg_intake_rules(all->intake), rd->direction, rd->port, park, err);
@@ -234,7 +266,7 @@ static int settle_or_log(struct pg_redirects *all, struct pg_redirect *rd)
 void pg_redirects_park(struct pg_redirects *all, enum pg_direction direction, uint16_t port)
 {
 	struct pg_redirect *rd = find_port(all, direction, port);
-	if (rd == &all->orphans || rd->unserved || rd->no_fallback)
+	if (rd == &all->orphans || rd->unserved || rd->terms.no_fallback)
 		return;
 	rd->unserved = true;
 	if (settle_or_log(all, rd) < 0)
@@ -307,8 +339,8 @@ static void take_from_session(struct pg_redirects *all, struct pg_redirect *rd, 
 }
 
 int pg_redirects_start(struct pg_redirects *all, uint32_t id, const struct pg_rule *rule,
-		       bool no_fallback, const struct pg_redirect_owner *owner, void *ctx,
-		       struct pg_claim *claim_out, struct pg_err *err)
+		       const struct pg_redirect_terms *terms, const struct pg_redirect_owner *owner,
+		       void *ctx, struct pg_claim *claim_out, struct pg_err *err)
 {
 	struct pg_redirect *there = find_port(all, rule->direction, rule->port);
 	if (there->id == id && there->ctx == ctx && there->port == rule->port) {
@@ -331,11 +363,13 @@ int pg_redirects_start(struct pg_redirects *all, uint32_t id, const struct pg_ru
 	*rd = (struct pg_redirect){ .id = id,
 				    .direction = rule->direction,
 				    .port = rule->port,
-				    .no_fallback = no_fallback,
+				    .terms = *terms,
 				    .since = (uint64_t)time(NULL),
 				    .serial = ++all->serials,
 				    .owner = owner,
 				    .ctx = ctx };
+	if (rd->terms.nodes.count > 0)
+		pg_nodes_add_gateways(&rd->terms.nodes);
 	snprintf(rd->holder, sizeof(rd->holder), "%s", rule->holder);
 	say(all, rd, PG_STATUS_STARTED, pg_redirects_mechanism(all, rule->direction));
 	rc = pg_intake_watch(all->intake, err);
@@ -370,6 +404,11 @@ void pg_redirects_stop_all(struct pg_redirects *all, const void *ctx)
 			remove_at(all, i);
 }
 
+size_t pg_redirects_looking(const struct pg_redirects *all)
+{
+	return pg_looks_count(all->looks);
+}
+
 size_t pg_redirects_count(const struct pg_redirects *all)
 {
 	return all->count;
@@ -395,6 +434,7 @@ static void on_closed(uv_handle_t *handle)
 
 void pg_redirects_close(struct pg_redirects *all)
 {
+	pg_looks_close(all->looks);
 	pg_redirects_stop_all(all, NULL);
 	pg_redirects_rest(all);
 	uv_close((uv_handle_t *)&all->renew, on_closed);

@@ -4,8 +4,10 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
+#include "agent/nodes.h"
 #include "agent/pressure.h"
 #include "agent/rules.h"
+#include "proto/base/byteq.h"
 #include "proto/base/log.h"
 #include "proto/io/loop.h"
 
@@ -18,11 +20,13 @@ struct pg_redirect;
 struct pg_arrival {
 	int fd; /* prepared (pg_sock_prepare()), the callee's */
 	const struct sockaddr_storage *peer, *local; /* its client; where that was going */
-	bool to_app;                                 /* whatever the redirect is: it is the app's */
+	struct pg_byteq *first; /* what was read of it already, to be emptied; or NULL */
+	bool to_app;            /* whatever the redirect is: it is the app's, */
+	bool is_probe;          /* as it is a probe of the kubelet's */
 };
 
 /* What became of a connection. */
-enum pg_served { PG_BY_LAPTOP, PG_BY_APP, PG_SERVED_COUNT };
+enum pg_served { PG_BY_LAPTOP, PG_BY_APP, PG_AS_PROBE, PG_SERVED_COUNT };
 
 struct pg_redirect_owner {
 	/* A connection to the redirect's port. */
@@ -40,12 +44,19 @@ struct pg_redirect_owner {
 	bool (*yield)(void *ctx);
 };
 
+/* What the laptop wants of a redirect beyond its rule. */
+struct pg_redirect_terms {
+	bool no_fallback;      /* the app is not to stand in for the laptop */
+	bool grpc;             /* the kubelet's probes may be of gRPC */
+	struct pg_nodes nodes; /* what may be the kubelet's comes from there; none: nothing is */
+};
+
 struct pg_redirect { /* read-only outside */
 	uint32_t id; /* as the laptop gave it */
 	enum pg_direction direction;
-	uint16_t port;    /* of the pod; outgoing: of others */
-	bool no_fallback; /* the app is not to stand in for the laptop */
-	bool unserved;    /* the laptop did not take a connection, and did not start it again */
+	uint16_t port; /* of the pod; outgoing: of others */
+	struct pg_redirect_terms terms;
+	bool unserved; /* the laptop did not take a connection, and did not start it again */
 	bool parked;
 	char holder[65];                  /* for whom: "ann@laptop" */
 	uint64_t since;                   /* seconds of the epoch */
@@ -70,14 +81,15 @@ void pg_redirects_disown(struct pg_redirects *all);
 /* Removes every rule, closes the listeners, and frees after the loop's turn. */
 void pg_redirects_close(struct pg_redirects *all);
 
-/* Starts one: `rule` is copied. One that stands already with the same id, direction, port and owner
- * goes on, and its laptop serves again: 0. -EBUSY: *claim_out names the holder. -EEXIST: this agent
- * redirects that port for another session that lives, *claim_out names it, too. -EPERM and the
- * like: why rules cannot be made here. With rule->take_over neither -EBUSY nor -EEXIST, but -EAGAIN
- * while another agent is asked for the port (agent/takeover.h does the waiting), and -EALREADY. */
+/* Starts one: `rule` and `terms` are copied, to whose nodes, if any, the gateways are added. One
+ * that stands already with the same id, direction, port and owner goes on, and its laptop serves
+ * again: 0. -EBUSY: *claim_out names the holder. -EEXIST: this agent redirects that port for
+ * another session that lives, *claim_out names it, too. -EPERM and the like: why rules cannot be
+ * made here. With rule->take_over neither -EBUSY nor -EEXIST, but -EAGAIN while another agent is
+ * asked for the port (agent/takeover.h does the waiting), and -EALREADY. */
 int pg_redirects_start(struct pg_redirects *all, uint32_t id, const struct pg_rule *rule,
-		       bool no_fallback, const struct pg_redirect_owner *owner, void *ctx,
-		       struct pg_claim *claim_out, struct pg_err *err);
+		       const struct pg_redirect_terms *terms, const struct pg_redirect_owner *owner,
+		       void *ctx, struct pg_claim *claim_out, struct pg_err *err);
 
 /* Nobody waits for the port any more: another agent is not asked for it any longer. */
 void pg_redirects_take_no_more(struct pg_redirects *all, enum pg_direction direction,
@@ -107,6 +119,9 @@ void pg_redirects_rest(struct pg_redirects *all);
 
 /* A connection that arrived at the redirect `serial`, if that still stands, was served so. */
 void pg_redirects_served(struct pg_redirects *all, uint32_t serial, enum pg_served how);
+
+/* Connections from the node that are still being looked at. */
+size_t pg_redirects_looking(const struct pg_redirects *all);
 
 /* Those that stand. */
 size_t pg_redirects_count(const struct pg_redirects *all);

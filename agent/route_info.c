@@ -18,6 +18,7 @@ static void as_json(const struct pg_identity *id, const struct pg_facts *now, st
 	pg_json_member_u64(&j, "connections", now->connections);
 	pg_json_member_u64(&j, "served", now->served);
 	pg_json_member_u64(&j, "fallen_back", now->fallen_back);
+	pg_json_member_u64(&j, "probes", now->probes);
 	pg_json_close(&j, '}');
 	pg_route_finish(a, &j);
 }
@@ -36,6 +37,7 @@ static void as_protobuf(const struct pg_identity *id, const struct pg_facts *now
 	m.redirects = (uint32_t)now->redirects;
 	m.mechanism = (char *)now->mechanism;
 	m.connections = (uint32_t)now->connections;
+	m.probes = now->probes;
 	m.served = now->served;
 	m.fallen_back = now->fallen_back;
 	if (pg_buf_reserve(&a->body, podgraft__v1__info__get_packed_size(&m), &at) < 0) {

@@ -134,6 +134,7 @@ static void on_counted(void *ctx, const struct pg_redirect *rd)
 	counts.redirect = rd->id;
 	counts.laptop = rd->served[PG_BY_LAPTOP];
 	counts.app = rd->served[PG_BY_APP];
+	counts.probes = rd->served[PG_AS_PROBE];
 	msg.body_case = PODGRAFT__V1__CONTROL__BODY_REDIRECT_COUNTS;
 	msg.redirect_counts = &counts;
 	announce(ctx, &msg);
@@ -189,7 +190,7 @@ static void answer_start(struct lane *lane, uint32_t request, const struct pg_ta
 	}
 	answer_status(lane, request, &status);
 	int shortage = pg_redirects_short_of(wish->redirects);
-	if (code == 0 && shortage && !wish->no_fallback)
+	if (code == 0 && shortage && !wish->terms.no_fallback)
 		announce_state(lane->session, wish->id, true, shortage);
 }
 
@@ -234,6 +235,15 @@ static struct pg_rule rule_of(const Podgraft__V1__RedirectStart *start, struct p
 				 .uid = start->uid };
 }
 
+static struct pg_redirect_terms terms_of(const Podgraft__V1__RedirectStart *start)
+{
+	struct pg_redirect_terms terms = { .no_fallback = start->no_fallback,
+					   .grpc = start->grpc_probes };
+	for (size_t i = 0; i < start->n_nodes; i++)
+		pg_nodes_add(&terms.nodes, start->nodes[i].data, start->nodes[i].len);
+	return terms;
+}
+
 static void start_redirect(struct lane *lane, uint32_t request,
 			   const Podgraft__V1__RedirectStart *start)
 {
@@ -243,15 +253,15 @@ static void start_redirect(struct lane *lane, uint32_t request,
 					 .redirects = s->config.redirects,
 					 .id = start->redirect,
 					 .rule = rule_of(start, to),
-					 .no_fallback = start->no_fallback,
+					 .terms = terms_of(start),
 					 .owner = &redirect_owner,
 					 .ctx = s,
 					 .done = on_takeover_done };
 	struct pg_claim claim = { .holder = "" };
 	struct pg_err err = { 0 };
 	wish.rule.take_over = start->take_over && !s->takeover;
-	int code = pg_redirects_start(wish.redirects, wish.id, &wish.rule, wish.no_fallback,
-				      wish.owner, wish.ctx, &claim, &err);
+	int code = pg_redirects_start(wish.redirects, wish.id, &wish.rule, &wish.terms, wish.owner,
+				      wish.ctx, &claim, &err);
 	if (code == -EAGAIN)
 		code = await_takeover(lane, request, &wish, &err);
 	if (code != -EAGAIN)

@@ -47,8 +47,8 @@ static void on_look(uv_timer_t *timer)
 	const struct pg_takeover_wish *w = &t->wish;
 	struct pg_claim claim = { .holder = "" };
 	struct pg_err err = { 0 };
-	int code = pg_redirects_start(w->redirects, w->id, &w->rule, w->no_fallback, w->owner,
-				      w->ctx, &claim, &err);
+	int code = pg_redirects_start(w->redirects, w->id, &w->rule, &w->terms, w->owner, w->ctx,
+				      &claim, &err);
 	if (code == -EAGAIN) {
 		if (pg_loop_now_ms(w->loop) < t->deadline_ms)
 			return;

@@ -10,7 +10,7 @@ struct pg_takeover_wish {
 	struct pg_redirects *redirects;
 	uint32_t id;
 	struct pg_rule rule; /* its holder and networks (at most PG_NETWORKS_MAX) are copied */
-	bool no_fallback;
+	struct pg_redirect_terms terms;
 	const struct pg_redirect_owner *owner;
 	void *ctx; /* of the owner, and of `done` */
 	/* Once, unless it is cancelled: 0, the redirect has started; -ETIMEDOUT with claim->holder

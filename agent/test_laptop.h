@@ -88,6 +88,7 @@ PG_UNUSED static void on_control(void *ctx, const Podgraft__V1__Control *msg)
 	if (msg->body_case == PODGRAFT__V1__CONTROL__BODY_REDIRECT_COUNTS) {
 		l->counts[PG_BY_LAPTOP] = msg->redirect_counts->laptop;
 		l->counts[PG_BY_APP] = msg->redirect_counts->app;
+		l->counts[PG_AS_PROBE] = msg->redirect_counts->probes;
 		return;
 	}
 	l->answered = true;

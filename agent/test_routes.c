@@ -100,10 +100,9 @@ static void info_is_read_with_a_proof(void **state)
 	read_request("/v1/info", authz, request, sizeof(request));
 	ask(f, request, &r);
 	assert_int_equal(r.status, 200);
-	assert_non_null(strstr(
-		r.body,
-		"\"profile\":\"redirect\",\"sessions\":2,\"redirects\":3,"
-		"\"mechanism\":\"tproxy\",\"connections\":0,\"served\":0,\"fallen_back\":0}"));
+	assert_non_null(strstr(r.body, "\"profile\":\"redirect\",\"sessions\":2,\"redirects\":3,"
+				       "\"mechanism\":\"tproxy\",\"connections\":0,\"served\":0,"
+				       "\"fallen_back\":0,\"probes\":0}"));
 
 	ask(f, request, &r); /* the same again */
 	assert_int_equal(r.status, 401);

@@ -27,9 +27,10 @@ struct pg_relay {
 	struct pg_stream *stream; /* NULL before attach and after its end */
 	const struct pg_relay_events *events;
 	void *ctx;
-	struct pg_byteq out;  /* from the stream, for the socket */
-	size_t own;           /* of it, at its front: ours, not the stream's */
-	struct pg_byteq kept; /* read before ACCEPTED, to be replayed elsewhere */
+	struct pg_byteq out;   /* from the stream, for the socket */
+	size_t own;            /* of it, at its front: ours, not the stream's */
+	struct pg_byteq first; /* read before we had the socket */
+	struct pg_byteq kept;  /* read before ACCEPTED, to be replayed elsewhere */
 	uint64_t bytes_up, bytes_down;
 	size_t wasted; /* came for a socket that was reset */
 	bool connecting;
@@ -64,6 +65,7 @@ static void on_closed(uv_handle_t *handle)
 {
 	struct pg_relay *r = handle->data;
 	pg_byteq_fini(&r->out);
+	pg_byteq_fini(&r->first);
 	pg_byteq_fini(&r->kept);
 	free(r);
 }
@@ -228,6 +230,7 @@ int pg_relay_new(struct pg_loop *loop, int fd, bool connecting,
 	r->ctx = ctx;
 	r->connecting = connecting;
 	pg_byteq_init(&r->out, PG_POOL_LAPTOP / PG_POOL_SHARE + PG_CREDIT_OWN);
+	pg_byteq_init(&r->first, PG_UNACCEPTED_MAX);
 	pg_byteq_init(&r->kept, PG_UNACCEPTED_MAX);
 	*out = r;
 	return 0;
@@ -243,6 +246,18 @@ void pg_relay_attach(struct pg_relay *r, struct pg_stream *s)
 	watch(r);
 	if (!r->connecting) /* what the client said at once leaves together with OPEN */
 		pg_stream_readable(s);
+}
+
+int pg_relay_put_back(struct pg_relay *r, struct pg_byteq *first)
+{
+	const uint8_t *run;
+	size_t n = pg_byteq_peek(first, &run);
+	assert(!r->stream && r->first.len == 0 && n == first->len);
+	if (r->events->refused && pg_byteq_put(&r->kept, run, n) < 0)
+		return -ENOMEM;
+	r->first = *first;
+	pg_byteq_init(first, first->cap);
+	return 0;
 }
 
 int pg_relay_begin_with(struct pg_relay *r, const uint8_t *p, size_t n)
@@ -375,13 +390,28 @@ static int keep(struct pg_relay *r, const struct iovec *iov, int count, size_t n
 	return 0;
 }
 
-ssize_t pg_relay_on_read(void *user, const struct iovec *iov, int count)
+/* What was read before comes first; as readv(2). */
+static ssize_t read_some(struct pg_relay *r, const struct iovec *iov, int count)
 {
-	struct pg_relay *r = user;
+	const uint8_t *run;
+	size_t had = pg_min(pg_byteq_peek(&r->first, &run), iov[0].iov_len);
+	if (had > 0) {
+		memcpy(iov[0].iov_base, run, had);
+		pg_byteq_drop(&r->first, had);
+		return (ssize_t)had;
+	}
 	ssize_t n;
 	do
 		n = readv(r->fd, iov, count);
 	while (n < 0 && errno == EINTR);
+	return n;
+}
+
+ssize_t pg_relay_on_read(void *user, const struct iovec *iov, int count)
+{
+	struct pg_relay *r = user;
+	bool is_new = r->first.len == 0; /* else it was kept already */
+	ssize_t n = read_some(r, iov, count);
 	if (n < 0 && (errno != EAGAIN || r->broken))
 		return r->broken ? -ECONNRESET : -errno;
 	r->urgent = r->hung_up = false; /* epoll will tell if they still are */
@@ -393,7 +423,7 @@ ssize_t pg_relay_on_read(void *user, const struct iovec *iov, int count)
 	if (n == 0)
 		return r->broken ? -ECONNRESET : 0;
 	r->bytes_up += (uint64_t)n;
-	if (r->events->refused && !pg_stream_is_accepted(r->stream) &&
+	if (is_new && r->events->refused && !pg_stream_is_accepted(r->stream) &&
 	    keep(r, iov, count, (size_t)n) < 0)
 		return -ENOMEM;
 	if (r->broken) /* no event tells of the rest */

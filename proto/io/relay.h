@@ -35,6 +35,11 @@ int pg_relay_new(struct pg_loop *loop, int fd, bool connecting,
 /* Tells the relay its stream; nothing moves before. The stream's user must be this relay. */
 void pg_relay_attach(struct pg_relay *r, struct pg_stream *s);
 
+/* What was read from the socket before the relay had it: the stream gets it before what is still to
+ * be read. Takes `first`, of PG_UNACCEPTED_MAX bytes at most, which is empty then; before
+ * pg_relay_attach(). 0, or -ENOMEM with `first` as it was. */
+int pg_relay_put_back(struct pg_relay *r, struct pg_byteq *first);
+
 /* Sends `n` bytes of our own to the socket, before all that the stream brings: only for a relay
  * that is connecting and has no stream yet. 0 or -ENOMEM. */
 int pg_relay_begin_with(struct pg_relay *r, const uint8_t *p, size_t n);
