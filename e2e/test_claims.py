@@ -189,3 +189,45 @@ def test_undo_without_a_key_changes_nothing_and_makes_none(cluster, tmp_path):
     done = run(nobody, "undo")
     assert done.code == 6 and "no key of podgraft here" in done.words
     assert not pathlib.Path(tmp_path, "podgraft", "key").exists()
+
+
+# --- events ---
+
+def events(cluster, pod):
+    found = cluster.get("events", "--field-selector", f"involvedObject.uid={pod.uid}")["items"]
+    return {event["reason"]: event["message"] for event in found if event["source"].get("component") == "podgraft"}
+
+
+def test_event_tells_on_the_pod_of_the_redirect_and_of_its_end(podgraft, cluster, pod, laptop):
+    redirect = podgraft.redirect_to(laptop, pod, "http", "echo", options=["--event"])
+    until(lambda: "PodgraftRedirect" in events(cluster, pod), what="the event of its start")
+    assert "PodgraftStopped" not in events(cluster, pod)
+    assert redirect.stop() == 0
+    told = events(cluster, pod)
+    assert told["PodgraftRedirect"].endswith(f"redirects ports {HTTP}, {ECHO}") and "@" in told["PodgraftRedirect"]
+    assert told["PodgraftStopped"].endswith(f"redirects ports {HTTP}, {ECHO} no longer")
+
+
+def test_event_without_the_right_is_one_warning_and_the_redirect_works(cluster, lab_only, tmp_path, pod, laptop):
+    rules = [{"apiGroups": [""], "resources": ["pods", "pods/log"], "verbs": ["get", "list", "watch"]},
+             {"apiGroups": [""], "resources": ["pods/ephemeralcontainers"], "verbs": ["patch"]},
+             {"apiGroups": [""], "resources": ["pods/portforward"], "verbs": ["get", "create"]}]
+    cluster.apply({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "no-events"}, "rules": rules})
+    cluster.apply({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "no-events"},
+                   "subjects": [{"kind": "User", "name": "dev"}],
+                   "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "no-events"}})
+    until(lambda: cluster.kubectl("auth", "can-i", "patch", "pods", "--subresource=ephemeralcontainers", "--as", "dev", "--as-group",
+                                  "developers", check=False).strip() == "yes", what="the Role's effect")
+    dev = Podgraft(cluster, tmp_path, KUBECONFIG=cluster.env["LAB_DEV_KUBECONFIG"])
+    try:
+        redirect = dev.redirect_to(laptop, pod, "http", options=["--event"])
+        warning = redirect.event("warning")["message"]
+        assert "leave an event" in warning and "events" in warning
+        assert who(pod.ip, HTTP) == "laptop"
+        assert redirect.stop() == 0
+        redirect.event("ended")
+        assert [seen["message"] for seen in redirect.seen if seen.get("event") == "warning"] == [warning]
+    finally:
+        dev.close()
+        cluster.kubectl("delete", "role,rolebinding", "no-events")
+    assert events(cluster, pod) == {}

@@ -66,6 +66,11 @@ static const struct pg_opt options[] = {
 	  .kind = PG_OPT_FLAG,
 	  .help = "Take the ports from whoever redirects them now; they are told by whom.",
 	  .at = offsetof(struct pg_redirect_values, take_over) },
+	{ .name = "event",
+	  .kind = PG_OPT_FLAG,
+	  .help = "Leave an event on the pod when the redirect starts and ends, where that is "
+		  "allowed.",
+	  .at = offsetof(struct pg_redirect_values, event) },
 	{ .name = "only", /* what --all-pods starts a podgraft for each pod with */
 	  .kind = PG_OPT_TEXT,
 	  .at = offsetof(struct pg_redirect_values, pod.only) },

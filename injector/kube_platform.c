@@ -9,6 +9,7 @@
 #include "injector/kube_api.h"
 #include "injector/kube_agents.h"
 #include "injector/kube_dial.h"
+#include "injector/kube_event.h"
 #include "injector/kube_follow.h"
 #include "injector/kube_graft.h"
 #include "injector/kube_json.h"
@@ -310,6 +311,12 @@ static int kube_adopt(struct pg_platform *p, const struct pg_agent_seen *agent,
 	return 0;
 }
 
+static int kube_note(struct pg_platform *p, const struct pg_pod *pod, const char *reason,
+		     const char *message, struct pg_err *err)
+{
+	return pg_kube_event(&kube_of(p)->api, pod, reason, message, err);
+}
+
 static const char *kube_transport(const struct pg_platform *p)
 {
 	enum pg_transport used = ((const struct kube *)p)->dialer.used;
@@ -356,6 +363,7 @@ static const struct pg_platform_ops kube_ops = {
 	.agents = kube_agents,
 	.agent_log = kube_agent_log,
 	.adopt = kube_adopt,
+	.note = kube_note,
 	.forget = kube_forget,
 	.dial = kube_dial,
 	.transport = kube_transport,

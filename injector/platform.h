@@ -140,6 +140,10 @@ struct pg_platform_ops {
 	 * record says that it is an agent of ours (docs/security.md). */
 	int (*adopt)(struct pg_platform *p, const struct pg_agent_seen *agent,
 		     struct pg_pod *pod_out, struct pg_graft *out, struct pg_err *err);
+	/* Leaves a note on the pod, where its users look for such: of a one-word `reason`. -EACCES:
+	 * we may not. 3 s at most. */
+	int (*note)(struct pg_platform *p, const struct pg_pod *pod, const char *reason,
+		    const char *message, struct pg_err *err);
 	/* Forgets a recorded agent that turned out to be dead, so that graft() makes a new one. */
 	void (*forget)(struct pg_platform *p, const struct pg_pod *pod,
 		       const struct pg_graft *graft);

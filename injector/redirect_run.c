@@ -12,6 +12,7 @@
 #include "injector/owner.h"
 #include "injector/pod_job.h"
 #include "injector/redirect.h"
+#include "injector/redirect_note.h"
 #include "injector/to_resolve.h"
 #include "injector/wants.h"
 #include "proto/base/mem.h"
@@ -42,7 +43,9 @@ struct run {
 	char mechanism[32];
 	struct pg_err lost; /* why the link is gone */
 	bool is_lost;
-	bool is_gone;       /* the target is not there any more */
+	bool is_gone;                /* the target is not there any more */
+	char noted[PG_NAME_MAX + 1]; /* uid of the pod that an event tells of us on; "": none */
+	bool is_note_refused;
 	struct pg_err over; /* why there is nothing left to serve, by the will of others; code 0 */
 	struct pg_back_off back_off;
 	unsigned interrupts; /* signals since the redirect was up */
@@ -254,6 +257,16 @@ static void say_up(struct run *r, const char *event)
 			"redirects", list);
 }
 
+/* With --event: on each pod once. */
+static void leave_note(struct run *r)
+{
+	if (!r->values->event || r->is_note_refused || strcmp(r->noted, r->job.pod.uid) == 0)
+		return;
+	r->is_note_refused = !pg_redirect_note(&r->job, &r->wants, r->owner, false);
+	if (!r->is_note_refused)
+		memcpy(r->noted, r->job.pod.uid, sizeof(r->noted));
+}
+
 /* Grafts, links and arms everything that is wanted. */
 static int link_up(struct run *r, struct pg_err *err)
 {
@@ -336,6 +349,7 @@ static int come_back(struct run *r, struct pg_err *err)
 	pg_back_off_up(&r->back_off, pg_loop_now_ms(r->app->loop),
 		       !pg_tunnel_graft(r->tunnel)->reused);
 	say_up(r, "resumed");
+	leave_note(r);
 	return 0;
 }
 
@@ -425,6 +439,7 @@ static int serve(struct run *r, const struct pg_operands *ops, struct pg_err *er
 		return code;
 	}
 	say_up(r, "ready");
+	leave_note(r);
 	if (!r->child) {
 		pg_output_info(&r->app->out, "Ctrl-C gives %s back",
 			       r->wants.count == 1 ? "it" : "them");
@@ -493,6 +508,8 @@ static int redirect(struct run *r, const struct pg_operands *ops, struct pg_err 
 	uv_timer_stop(&r->status);
 	bring_down(r);
 	pg_loop_on_signal(r->app->loop, NULL, NULL);
+	if (r->noted[0] && strcmp(r->noted, r->job.pod.uid) == 0)
+		pg_redirect_note(&r->job, &r->wants, r->owner, true);
 	if (rc >= 0)
 		say_ended(r);
 	pg_redirects_free(r->redirects);
