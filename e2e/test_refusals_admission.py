@@ -15,6 +15,7 @@ from harness.webhook import Webhook, deny, patch
 
 HTTP = PORTS["http"]
 AT_SECURITY = "/securityContext"
+ALLOW = patch()
 ASK_THEM = "ask those who run its mutating webhooks and policies"
 
 
@@ -50,12 +51,16 @@ def test_a_webhook_that_denies(podgraft, hooked, shared_pod):
 
 
 def test_a_webhook_that_does_not_answer(podgraft, hooked, shared_pod):
-    hook = hooked(timeout_s=2)
+    hook = hooked(ALLOW, timeout_s=2)
+    hook.judge = None
     found = refused(podgraft, "redirect", shared_pod.name, HTTP)
     assert found.code == 3
     assert 'failed calling webhook "grafts.example.com"' in found.message
     assert found.hint == "an admission webhook of this cluster is down: ask its administrators"
     assert hook.asked == 2
+    planned = run(podgraft, "plan", shared_pod.name)
+    assert planned.code == 3 and hook.asked == 3, planned
+    assert "waiting for the API server: graft an agent of profile 'redirect'" in planned.words and found.hint in planned.words
 
 
 def test_a_webhook_that_takes_net_admin(podgraft, hooked, shared_pod, laptop):
@@ -65,7 +70,7 @@ def test_a_webhook_that_takes_net_admin(podgraft, hooked, shared_pod, laptop):
     assert found.hint == f"{ASK_THEM}; only --profile forward needs no capability"
     planned = run(podgraft, "plan", shared_pod.name)
     assert planned.code == 3 and "takes NET_ADMIN from the agent" in planned.words
-    hook.judge = lambda *_: {"allowed": True}
+    hook.judge = ALLOW
     works(podgraft, shared_pod, laptop)
 
 
@@ -121,8 +126,7 @@ def test_a_sandbox_without_nf_tables(podgraft, another_user, shared_pod, without
     assert found.code == 4 and "open a netfilter socket: Protocol not supported" in found.message
     assert found.hint == ("the node's kernel or the pod's sandbox has no nf_tables: choose a pod on another node, or without its "
                           "runtime class")
-    assert ran(podgraft, "ps", shared_pod.name)
-    without_nf_tables.judge = lambda *_: {"allowed": True}
+    without_nf_tables.judge = ALLOW
     works(another_user, shared_pod, laptop)
 
 

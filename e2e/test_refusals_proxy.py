@@ -18,13 +18,12 @@ NGINX = """daemon off; user root root; pid /tmp/nginx.pid; error_log stderr;
 events { worker_connections 256; }
 http {
     access_log off; client_body_temp_path /tmp/c; proxy_temp_path /tmp/p; fastcgi_temp_path /tmp/f; uwsgi_temp_path /tmp/u; scgi_temp_path /tmp/s;
-    server {
-        listen 127.0.0.1:%d ssl; ssl_certificate /at/crt; ssl_certificate_key /at/key;
-        location / { proxy_pass %s; %s }
-    }
+    ssl_certificate /at/crt; ssl_certificate_key /at/key;
+    server { listen 127.0.0.1:%d ssl; location / { proxy_pass %s; } }
+    server { listen 127.0.0.1:%d ssl; location / { proxy_pass %s; proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade;
+                                                   proxy_set_header Connection upgrade; } }
 }
 """
-PASSES_UPGRADES = "proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade;"
 
 
 @pytest.fixture(scope="module")
@@ -33,56 +32,49 @@ def access(cluster):
 
 
 @pytest.fixture(scope="module")
-def start_nginx(cluster, access, tmp_path_factory):
-    """A function that starts nginx with such a location, in place of the one before, and returns a kubeconfig that goes through it."""
+def nginx(cluster, access, tmp_path_factory):
+    """Runs nginx, on two ports: a kubeconfig by way of it as it is when nobody told it of upgrades, and one where it passes them."""
+    if not cluster.is_lab:
+        pytest.skip("runs a proxy on this machine, which is the lab's node")
     folder = tmp_path_factory.mktemp("proxied")
     crt, key = (path.read_text() for path in certificate(folder))
-
-    def start(location=""):
-        port = free_port()
-        text = NGINX % (port, access.server, location)
-        name = f"proxy-{port}"
-        workloads.apply(cluster, {
-            "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "labels": {"app": "nginx-proxy"}}, "data": {"conf": text, "crt": crt, "key": key}}, {
-            "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": {"app": "nginx-proxy"}}, "spec": {
-                "hostNetwork": True, "terminationGracePeriodSeconds": 0, "volumes": [{"name": "at", "configMap": {"name": name}}],
-                "containers": [{"name": "nginx", "image": "localhost/podgraft-nginx:1", "imagePullPolicy": "Never",
-                                "command": ["nginx", "-c", "/at/conf"], "volumeMounts": [{"name": "at", "mountPath": "/at"}]}]}})
-        cluster.kubectl("wait", f"pod/{name}", "--for=condition=Ready", "--timeout=60s")
-        until(lambda: serves("127.0.0.1", port), 10, what="nginx to listen")
-        return config(folder, {"server": f"https://127.0.0.1:{port}", "certificate-authority-data": base64.b64encode(crt.encode()).decode()}, {"token": access.token}, name=name)
-    yield start
-    cluster.kubectl("delete", "pod,configmap", "-l", "app=nginx-proxy", "--grace-period=0", "--force", "--wait=false")
+    ports = free_port(), free_port()
+    text = NGINX % (ports[0], access.server, ports[1], access.server)
+    workloads.apply(cluster, {
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "nginx"}, "data": {"conf": text, "crt": crt, "key": key}}, {
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "nginx"}, "spec": {
+            "hostNetwork": True, "terminationGracePeriodSeconds": 0, "volumes": [{"name": "at", "configMap": {"name": "nginx"}}],
+            "containers": [{"name": "nginx", "image": "localhost/podgraft-nginx:1", "imagePullPolicy": "Never",
+                            "command": ["nginx", "-c", "/at/conf"], "volumeMounts": [{"name": "at", "mountPath": "/at"}]}]}})
+    until(lambda: all(serves("127.0.0.1", port) for port in ports), what="nginx to listen")
+    authority = base64.b64encode(crt.encode()).decode()
+    yield [{"KUBECONFIG": str(config(folder, {"server": f"https://127.0.0.1:{port}", "certificate-authority-data": authority},
+                                     {"token": access.token}, name=f"by-{port}"))} for port in ports]
+    cluster.kubectl("delete", "pod/nginx", "configmap/nginx", "--grace-period=0", "--force", "--wait=false")
 
 
-@pytest.fixture(scope="module")
-def through_nginx(start_nginx):
-    """A kubeconfig by way of nginx as it is when nobody told it of upgrades."""
-    return {"KUBECONFIG": str(start_nginx())}
-
-
-def test_a_proxy_that_passes_no_upgrades(podgraft, through_nginx, access, shared_pod, start_nginx):
+def test_a_proxy_that_passes_no_upgrades(podgraft, nginx, access, shared_pod):
     """Every transport is tried; the hint helps in both its ways."""
-    found = refused(podgraft, "redirect", shared_pod.name, HTTP, env=through_nginx)
+    stripping, passing = nginx
+    found = refused(podgraft, "redirect", shared_pod.name, HTTP, env=stripping)
     assert found.code == 3
     assert found.message == f"port-forward to pod '{shared_pod.name}' is refused with 400: Upgrade request required"
     assert found.hint == ("a proxy before the API server passes no upgrades: it has to pass the headers Connection and Upgrade; or go past "
                           "it with --server")
-    past = ["--server", access.server, "--insecure-skip-tls-verify"]
-    assert ran(podgraft, "token", shared_pod.name, *past, env=through_nginx)
-    done = run(podgraft, "redirect", shared_pod.name, HTTP, "--", "true", env={"KUBECONFIG": str(start_nginx(PASSES_UPGRADES))})
+    assert ran(podgraft, "token", shared_pod.name, "--server", access.server, "--insecure-skip-tls-verify", env=stripping)
+    done = run(podgraft, "redirect", shared_pod.name, HTTP, "--", "true", env=passing)
     assert done.code == 0, done
 
 
-def test_a_plan_tells_of_it_beforehand(podgraft, through_nginx, shared_pod):
-    done = run(podgraft, "plan", shared_pod.name, env=through_nginx)
+def test_a_plan_tells_of_it_beforehand(podgraft, nginx, shared_pod):
+    done = run(podgraft, "plan", shared_pod.name, env=nginx[0])
     assert done.code == 3 and "passes no upgrades" in done.words, done
     assert "port-forward does not get through" in done.out
-    assert "port-forward gets through" in ran(podgraft, "plan", shared_pod.name)
+    assert "port-forward gets through" in ran(podgraft, "plan", shared_pod.name, env=nginx[1])
 
 
-def test_a_proxy_that_keeps_answers_back(podgraft, through_nginx, shared_pod):
+def test_a_proxy_that_keeps_answers_back(podgraft, nginx, shared_pod):
     """nginx buffers: neither the pod's changes nor the agent's first line come by themselves. They are fetched."""
-    done = run(podgraft, "inject", shared_pod.name, "-v", env=through_nginx)
+    done = run(podgraft, "inject", shared_pod.name, "-v", env=nginx[0])
     assert done.code == 0 and done.seconds < SECONDS, done
     assert "reading it each second instead" in done.words

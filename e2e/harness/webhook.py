@@ -106,8 +106,10 @@ def deny(why):
 
 
 def patch(*operations):
-    """A judge that changes the container: `operations` are JSON patches with paths inside of it."""
+    """A judge that allows it and changes the container: `operations` are JSON patches with paths inside of it."""
     def judge(container, path):
+        if not operations:
+            return {"allowed": True}
         patched = [{**one, "path": path + one["path"]} for one in operations]
         return {"allowed": True, "patchType": "JSONPatch", "patch": base64.b64encode(json.dumps(patched).encode()).decode()}
     return judge
