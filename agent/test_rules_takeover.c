@@ -17,6 +17,7 @@ static int take(struct pg_rules *rules, const char *holder, struct pg_claim *cla
 /* What pg_rules_give_up() told. */
 struct given {
 	int times;
+	enum pg_direction direction;
 	uint16_t port;
 	struct pg_claim by;
 };
@@ -25,8 +26,7 @@ static void on_given(void *ctx, enum pg_direction direction, uint16_t port,
 		     const struct pg_claim *by)
 {
 	struct given *g = ctx;
-	assert_int_equal(direction, PG_INCOMING);
-	*g = (struct given){ g->times + 1, port, *by };
+	*g = (struct given){ g->times + 1, direction, port, *by };
 }
 
 /* Lets `rules` look at what others want, once it was told that there is something. */
@@ -144,6 +144,31 @@ static void a_question_that_stands_for_the_claim_ends_like_one(void **state)
 	w->listeners[AGENT] = w->listeners[AGENT + 1] = -1;
 }
 
+static void what_goes_out_is_taken_over_by_itself(void **state)
+{
+	struct world *w = *state;
+	struct pg_err err = { 0 };
+	struct pg_claim claim;
+	struct pg_rule rule = { .direction = PG_OUTGOING, .port = PORT, .holder = "ann@laptop" };
+	add(w, PORT, false); /* the same port, the other way */
+	assert_int_equal(pg_rules_add(w->rules, &rule, &claim, &err), 0);
+	struct pg_rules *other = open_as(w, "other");
+	rule.holder = "bob@desk";
+	rule.take_over = true;
+	assert_int_equal(pg_rules_add(other, &rule, &claim, &err), -EAGAIN);
+	assert_true(has_table("podgraft-takeover-out-tcp-8080"));
+	struct given g = give_up(w->rules);
+	assert_int_equal(g.times, 1);
+	assert_int_equal(g.direction, PG_OUTGOING);
+	assert_int_equal(g.port, PORT);
+	assert_int_equal(pg_rules_add(other, &rule, &claim, &err), 0);
+	assert_false(has_table("podgraft-takeover"));
+	assert_false(pg_rules_has(w->rules, PG_OUTGOING, PORT, NULL));
+	assert_true(pg_rules_has(w->rules, PG_INCOMING, PORT, NULL));
+	assert_int_equal(answers(w, w->ns.outside, POD4, 0), AGENT);
+	pg_rules_close(other);
+}
+
 static void of_two_takers_the_second_is_told_of_the_first(void **state)
 {
 	struct world *w = *state;
@@ -227,6 +252,7 @@ int main(void)
 		ALL(the_holder_gives_up),
 		ALL(a_hanging_holder_loses_its_port_with_its_lease),
 		BOTH(a_question_that_stands_for_the_claim_ends_like_one, owned),
+		BOTH(what_goes_out_is_taken_over_by_itself, owned),
 		ALL(of_two_takers_the_second_is_told_of_the_first),
 		ALL(a_question_taken_back_changes_nothing),
 		BOTH(a_free_port_needs_no_question, owned),

@@ -46,23 +46,25 @@ def test_a_port_is_taken_over_under_load_without_a_lost_connection_and_the_holde
     assert first.stop() == 0
 
 
-def test_who_has_no_port_left_ends_and_says_why(podgraft, another_user, pod, laptop, desk):
-    first = podgraft.redirect_to(laptop, pod, "http")
-    another_user.redirect_to(desk, pod, "http", options=["--take-over"])
+def test_who_has_no_port_left_ends_and_says_why(podgraft, another_user, shared_pod, laptop, desk):
+    first = podgraft.redirect_to(laptop, shared_pod, "http")
+    second = another_user.redirect_to(desk, shared_pod, "http", options=["--take-over"])
     error = first.error()
     assert f"port {HTTP} was taken over by" in error["message"] and "--take-over" in error["hint"] and error["code"] == 4
     assert first.wait() == 4
-    assert who(pod.ip, HTTP) == "desk"
+    assert who(shared_pod.ip, HTTP) == "desk"
+    assert second.stop() == 0
 
 
-def test_a_port_of_ones_own_other_podgraft_is_taken_over_too(podgraft, pod, laptop, desk):
-    first = podgraft.redirect_to(laptop, pod, "http", "greet")
-    podgraft.redirect_to(desk, pod, "http", options=["--take-over"])
+def test_a_port_of_ones_own_other_podgraft_is_taken_over_too(podgraft, shared_pod, laptop, desk):
+    first = podgraft.redirect_to(laptop, shared_pod, "http", "greet")
+    second = podgraft.redirect_to(desk, shared_pod, "http", options=["--take-over"])
+    assert first.up["container"] == second.up["container"]
     assert first.event("taken")["port"] == HTTP
-    assert who(pod.ip, HTTP) == "desk"
-    assert len(pod.agents()) == 1
+    assert who(shared_pod.ip, HTTP) == "desk"
     assert first.stop() == 0
-    assert who(pod.ip, HTTP) == "desk"
+    assert who(shared_pod.ip, HTTP) == "desk"
+    assert second.stop() == 0
 
 
 @pytest.mark.usefixtures("lab_only")
@@ -170,17 +172,17 @@ def test_undo_ends_ones_own_from_another_laptop_with_the_same_key_and_nobody_els
     assert done.code == 0 and "no agent of yours" in done.words
 
 
-def test_undo_all_ends_what_is_on_record_and_says_what_it_cannot_reach(podgraft, cluster, pod, laptop):
-    podgraft.redirect_to(laptop, pod, "http")
+def test_undo_all_ends_what_is_on_record_and_says_what_it_cannot_reach(podgraft, shared_pod, laptop):
+    up = podgraft.redirect_to(laptop, shared_pod, "http").up
     record = pathlib.Path(podgraft.env["XDG_STATE_HOME"], "podgraft", "state.json")
     state = json.loads(record.read_text())
     far = {**state["agents"][0], "cluster": "https://far.example:6443", "uid": "00000000", "pod": "far-0"}
     record.write_text(json.dumps({**state, "agents": [far, *state["agents"]]}))
     done = run(podgraft, "undo", "--all", namespace="")
-    assert f"pod '{pod.name}': {pod.grafts()[0]} ends: 1 redirect" in done.out
+    assert f"pod '{shared_pod.name}': {up['container']} ends: 1 redirect" in done.out
     assert "pod 'far-0': no context of the kubeconfig leads to its cluster, https://far.example:6443" in done.words
     assert done.code == 3 and "1 of your agents could not be ended" in done.words
-    assert who(pod.ip, HTTP) == "app"
+    assert who(shared_pod.ip, HTTP) == "app"
     assert [agent["pod"] for agent in json.loads(record.read_text())["agents"]] == ["far-0"]
 
 
@@ -198,17 +200,17 @@ def events(cluster, pod):
     return {event["reason"]: event["message"] for event in found if event["source"].get("component") == "podgraft"}
 
 
-def test_event_tells_on_the_pod_of_the_redirect_and_of_its_end(podgraft, cluster, pod, laptop):
-    redirect = podgraft.redirect_to(laptop, pod, "http", "echo", options=["--event"])
-    until(lambda: "PodgraftRedirect" in events(cluster, pod), what="the event of its start")
-    assert "PodgraftStopped" not in events(cluster, pod)
+def test_event_tells_on_the_pod_of_the_redirect_and_of_its_end(podgraft, cluster, shared_pod, laptop):
+    redirect = podgraft.redirect_to(laptop, shared_pod, "http", "echo", options=["--event"])
+    until(lambda: "PodgraftRedirect" in events(cluster, shared_pod), what="the event of its start")
+    assert "PodgraftStopped" not in events(cluster, shared_pod)
     assert redirect.stop() == 0
-    told = events(cluster, pod)
+    told = events(cluster, shared_pod)
     assert told["PodgraftRedirect"].endswith(f"redirects ports {HTTP}, {ECHO}") and "@" in told["PodgraftRedirect"]
     assert told["PodgraftStopped"].endswith(f"redirects ports {HTTP}, {ECHO} no longer")
 
 
-def test_event_without_the_right_is_one_warning_and_the_redirect_works(cluster, lab_only, tmp_path, pod, laptop):
+def test_event_without_the_right_is_one_warning_and_the_redirect_works(cluster, lab_only, tmp_path, shared_pod, laptop):
     rules = [{"apiGroups": [""], "resources": ["pods", "pods/log"], "verbs": ["get", "list", "watch"]},
              {"apiGroups": [""], "resources": ["pods/ephemeralcontainers"], "verbs": ["patch"]},
              {"apiGroups": [""], "resources": ["pods/portforward"], "verbs": ["get", "create"]}]
@@ -218,16 +220,17 @@ def test_event_without_the_right_is_one_warning_and_the_redirect_works(cluster, 
                    "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "no-events"}})
     until(lambda: cluster.kubectl("auth", "can-i", "patch", "pods", "--subresource=ephemeralcontainers", "--as", "dev", "--as-group",
                                   "developers", check=False).strip() == "yes", what="the Role's effect")
+    before = events(cluster, shared_pod)
     dev = Podgraft(cluster, tmp_path, KUBECONFIG=cluster.env["LAB_DEV_KUBECONFIG"])
     try:
-        redirect = dev.redirect_to(laptop, pod, "http", options=["--event"])
+        redirect = dev.redirect_to(laptop, shared_pod, "http", options=["--event"])
         warning = redirect.event("warning")["message"]
         assert "leave an event" in warning and "events" in warning
-        assert who(pod.ip, HTTP) == "laptop"
+        assert who(shared_pod.ip, HTTP) == "laptop"
         assert redirect.stop() == 0
         redirect.event("ended")
         assert [seen["message"] for seen in redirect.seen if seen.get("event") == "warning"] == [warning]
     finally:
         dev.close()
         cluster.kubectl("delete", "role,rolebinding", "no-events")
-    assert events(cluster, pod) == {}
+    assert events(cluster, shared_pod) == before

@@ -42,7 +42,10 @@ static void on_signal(void *ctx, int signo)
 static void on_slow(void *ctx, uint64_t waited_ms)
 {
 	struct pg_app *app = ctx;
-	pg_output_waiting(&app->out, app->waits->ops->waiting_for(app->waits), waited_ms);
+	const char *what = app->waits->ops->waiting_for(app->waits);
+	if (!*what && app->waits_for)
+		what = app->waits_for;
+	pg_output_waiting(&app->out, what, waited_ms);
 }
 
 void pg_app_show_waits(struct pg_app *app, const struct pg_platform *platform)

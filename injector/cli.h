@@ -19,6 +19,7 @@ struct pg_app {
 	 * ends the process. A command that wants the signals itself calls pg_loop_on_signal(). */
 	int signo;
 	const struct pg_platform *waits; /* see pg_app_show_waits() */
+	const char *waits_for;           /* what a command itself waits for, or NULL; borrowed */
 };
 
 struct pg_command {

@@ -284,8 +284,11 @@ static int link_up(struct run *r, struct pg_err *err)
 	for (size_t i = pg_redirects_counts(r->redirects).redirects; rc == 0 && i < r->wants.count;
 	     i++)
 		rc = pg_redirects_add(r->redirects, &r->wants.items[i], err);
+	if (r->values->take_over)
+		r->app->waits_for = "whoever has the port to give it up";
 	if (rc == 0)
 		rc = pg_redirects_arm(r->redirects, r->tunnel, r->mechanism, err);
+	r->app->waits_for = NULL;
 	return rc;
 }
 
