@@ -210,8 +210,8 @@ def test_an_agent_of_another_user_is_not_used_and_lets_nobody_else_in(cluster, p
 def test_key_and_record_are_for_their_owner_only(same_user, agent):
     folder = os.path.join(same_user.env["XDG_STATE_HOME"], "podgraft")
     assert stat.S_IMODE(os.stat(folder).st_mode) == 0o700
-    assert {name: oct(stat.S_IMODE(os.stat(os.path.join(folder, name)).st_mode)) for name in os.listdir(folder)} == {
-        "key": "0o600", "state.json": "0o600", "lock": "0o600"}
+    modes = {name: oct(stat.S_IMODE(os.stat(os.path.join(folder, name)).st_mode)) for name in os.listdir(folder)}
+    assert {"key", "state.json"} <= set(modes) and set(modes.values()) == {"0o600"}, modes
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660])
@@ -284,6 +284,21 @@ def test_the_process_has_no_more_than_its_profile(lab_only, grafted, profile):
     assert status["Uid"].split() == [str(user)] * 4
     assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
     assert open(f"/proc/{pid}/oom_score_adj").read() == "1000\n"
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_nobody_writes_to_its_root(lab_only, grafted, profile):
+    pod, names = grafted
+    mounts = [line.split() for line in open(f"/proc/{pod.pid(names[profile])}/mountinfo")]
+    root = next(fields for fields in mounts if fields[4] == "/")
+    assert "ro" in root[5].split(",")
+
+
+@pytest.mark.unsanitized  # they need more system calls
+@pytest.mark.parametrize("profile", PROFILES)
+def test_it_has_a_seccomp_filter_of_its_own_behind_the_runtimes(lab_only, grafted, profile):
+    pod, names = grafted
+    assert "Seccomp_filters:\t2\n" in open(f"/proc/{pod.pid(names[profile])}/status").read()
 
 
 @pytest.mark.unsanitized  # they cost memory

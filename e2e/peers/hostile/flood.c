@@ -3,10 +3,12 @@
  *
  *	flood HOST PORT MANNER RATE SECONDS [LAPTOP-KEY]
  *
- * Prints "flooding" once it has begun, and at the end one JSON object. A connection stays open
- * until the other side ends it, or until OPEN_MOST are: then the oldest is reset. */
+ * Prints "flooding" once it has begun, and at the end, which TERM brings, too, one JSON object. A
+ *connection stays open until the other side ends it, or until OPEN_MOST are: then the oldest is
+ *reset. */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,8 +45,16 @@ struct flood {
 	int epoll;
 	struct one *all; /* OPEN_MOST of them, used in turn */
 	size_t next;
-	uint64_t begun, refused, ended, answered, cut;
+	uint64_t begun, refused, ended, answered, cut, lasted_ms;
 };
+
+static volatile sig_atomic_t is_enough; /* by TERM */
+
+static void on_term(int signo)
+{
+	(void)signo;
+	is_enough = 1;
+}
 
 static const char ask_challenge[] = "GET /v1/challenge HTTP/1.1\r\nHost: flood\r\n\r\n";
 static const char slow_request[] = "POST /v1/link HTTP/1.1\r\nHost: flood\r\nX-Slow: ";
@@ -174,7 +184,7 @@ static void trickle(struct flood *f)
 static void run(struct flood *f, enum manner only, uint64_t rate, uint64_t seconds)
 {
 	int64_t start = now_us(), end = start + (int64_t)seconds * 1000000, trickled = start;
-	for (int64_t now = start; now < end; now = now_us()) {
+	for (int64_t now = start; now < end && !is_enough; now = now_us()) {
 		uint64_t due = (uint64_t)(now - start) * rate / 1000000;
 		struct epoll_event events[256];
 		while (f->begun < due)
@@ -187,6 +197,7 @@ static void run(struct flood *f, enum manner only, uint64_t rate, uint64_t secon
 			trickle(f);
 		}
 	}
+	f->lasted_ms = (uint64_t)(now_us() - start) / 1000;
 }
 
 /* The manner of that name, MANNERS for "all". */
@@ -216,12 +227,14 @@ int main(int argc, char **argv)
 		return 1;
 	for (size_t i = 0; i < OPEN_MOST; i++)
 		f.all[i].fd = -1;
+	signal(SIGTERM, on_term);
 	printf("flooding\n");
 	fflush(stdout);
 	run(&f, manner, rate, seconds);
-	printf("{\"begun\":%llu,\"refused\":%llu,\"answered\":%llu,\"ended\":%llu,\"cut\":%llu}\n",
+	printf("{\"begun\":%llu,\"refused\":%llu,\"answered\":%llu,\"ended\":%llu,\"cut\":%llu,"
+	       "\"lasted_ms\":%llu}\n",
 	       (unsigned long long)f.begun, (unsigned long long)f.refused,
 	       (unsigned long long)f.answered, (unsigned long long)f.ended,
-	       (unsigned long long)f.cut);
+	       (unsigned long long)f.cut, (unsigned long long)f.lasted_ms);
 	return 0;
 }
