@@ -1,6 +1,6 @@
 """podgraft believes nothing that an agent says: it ends, or goes on, with clear words, little memory and an untouched terminal.
 
-The images are real, and so are their grafts: e2e/peers/hostile. All run at once, as some take the ten seconds that they are given.
+The images are real, and so are their grafts: e2e/peers/hostile. Most run at once, as some take the ten seconds that they are given.
 """
 
 import re
@@ -27,6 +27,7 @@ ENDINGS = {
     "banner-steers": ("inject", 4, r"podgraft-agent: \?\[2J\?\]0;owned\?\? all is well; \?\[2J\?\]0;owned\?\?", "kubectl logs"),
     "banner-drips": ("inject", 4, r"podgraft-\w+ runs, but says nothing", "is --image an image of podgraft's agent"),
     "banner-app": ("token", 4, r"what listens on port 8080 of pod '[\w-]+' gives no challenge of an agent", "--image"),
+    "log-lies": ("token", 4, r"the agent refuses \(403\)", ""),
     "challenge-steers": ("token", 4, r"the agent \?\[2J\?\?31m\?\?9 speaks protocol 2, this podgraft .* speaks 1", "install podgraft"),
     "refusal-steers": ("token", 4, r"the agent refuses \(403\): \?\[2J\?\]0;owned\?\?\?", r"\?\?podgraft: all is well\?"),
     "answer-endless": ("token", 4, r"what listens on port \d+ of pod '[\w-]+' gives no answer of an agent", "--image"),
@@ -45,7 +46,7 @@ def evil(cluster, tmp_path_factory):
     """Starts podgraft against an image: run(mode, verb, ...) -> Victim. The pods are shared."""
     folder = tmp_path_factory.mktemp("evil")
     load_images(folder)
-    pods = make_pods(cluster, *[[container()] for _ in range(4)])
+    pods = make_pods(cluster, *[[container()] for _ in range(2)])
     users = []
 
     def run(mode, verb, *args):
@@ -56,9 +57,9 @@ def evil(cluster, tmp_path_factory):
         pod.delete()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", autouse=True)
 def endings(evil):
-    """What became of each of ENDINGS, as a future."""
+    """What became of each of ENDINGS, as a future: they run beside the other tests."""
     def ended(mode):
         verb = ENDINGS[mode][0]
         ports = [f"{HTTP}:{free_port()}"] if verb == "redirect" else []
@@ -71,16 +72,6 @@ def assert_unharmed(got):
     assert not STEERING.search(got.words) and not STEERING.search(got.out), (got.out, got.words)
     if "asan" not in str(BIN):  # sanitizers cost memory
         assert 0 < got.kib < KIB_MOST, got.kib
-
-
-@pytest.mark.parametrize("mode", ENDINGS)
-def test_it_ends_with_clear_words(endings, mode):
-    _, code, message, hint = ENDINGS[mode]
-    got = endings[mode].result()
-    assert_unharmed(got)
-    assert got.code == code
-    said = re.search(r"^podgraft: (.*)\n(?:  hint: (.*)\n)?\Z", got.words, re.M)
-    assert re.match(message, said[1]) and re.search(hint, said[2] or ""), got.words
 
 
 def test_ps_prints_names_that_steer_nothing(evil):
@@ -125,7 +116,7 @@ def test_a_breach_of_the_protocol_ends_the_link_and_podgraft_says_so(evil, mode)
     assert got.code in (0, 5)  # it may come before the redirect is up
 
 
-def test_a_million_connections_cost_little_and_do_not_keep_ctrl_c_away(redirect):
+def test_131072_connections_cost_little_and_do_not_keep_ctrl_c_away(redirect):
     with Listener() as local:  # takes none of them
         v = redirect("open-flood", local.port)
         v.process.send_signal(signal.SIGINT)
@@ -152,3 +143,24 @@ def test_200000_news_of_a_redirect_are_told_a_few_times(redirect):
     got = v.end(interrupt=True)
     assert got.code == 0 and got.words.count("\n") < 20
     assert_unharmed(got)
+
+
+@pytest.mark.parametrize("mode", ENDINGS)
+def test_it_ends_with_clear_words(endings, mode):
+    _, code, message, hint = ENDINGS[mode]
+    got = endings[mode].result()
+    assert_unharmed(got)
+    assert got.code == code
+    said = re.search(r"^podgraft: (.*)\n(?:  hint: (.*)\n)?\Z", got.words, re.M)
+    assert re.match(message, said[1]) and re.search(hint, said[2] or ""), got.words
+
+
+def test_status_reads_the_logs_of_all_of_them_unharmed(endings, same_user):
+    """What they have said so far: a line without an end, lines that steer, lies."""
+    for ending in endings.values():
+        ending.result()
+    for form in ("text", "json"):
+        v = Victim(same_user, None, "status", "--output", form)
+        got = v.end()
+        assert got.code == 0, got.words
+        assert_unharmed(got)

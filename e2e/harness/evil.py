@@ -20,7 +20,7 @@ sys.path.insert(0, str(TOP / "e2e/lab"))
 import oci  # noqa: E402
 
 APP = "localhost/podgraft-hostile:1"  # of hostile.c, as /hostile
-MODES = ["banner-endless", "banner-steers", "banner-drips", "banner-app", "challenge-steers", "refusal-steers", "answer-endless",
+MODES = ["banner-endless", "banner-steers", "banner-drips", "banner-app", "log-lies", "challenge-steers", "refusal-steers", "answer-endless",
          "answer-terabyte", "answer-drips", "ps-steers", "ps-many", "ps-deep", "proof-wrong", "link-garbage", "link-drips",
          "holder-steers", "ports-absurd", "open-flood", "open-unknown", "data-overrun", "told-flood"]
 
@@ -52,13 +52,13 @@ class Outcome:
 
 
 class Victim:
-    """podgraft, run against an evil image: with what it said, and what it cost."""
+    """podgraft, run against an evil image (or with those that there are: mode None): what it said, and what it cost."""
 
     def __init__(self, user, mode, verb, *args):
         self.user = user
         self.files = tempfile.TemporaryFile("w+"), tempfile.TemporaryFile("w+")
-        command = [str(BIN / "podgraft"), verb, "-n", user.cluster.namespace, "--image", image(mode), "--pull-policy", "Never",
-                   *map(str, args)]
+        graft = ["--image", image(mode), "--pull-policy", "Never"] if mode else []
+        command = [str(BIN / "podgraft"), verb, "-n", user.cluster.namespace, *graft, *map(str, args)]
         self.began = time.monotonic()
         self.process = subprocess.Popen(command, env=user.env, stdout=self.files[0], stderr=self.files[1], stdin=subprocess.DEVNULL)
         self.kib = 0

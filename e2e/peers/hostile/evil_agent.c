@@ -87,6 +87,16 @@ static void banner_that_steers(const struct evil *e)
 	fflush(stdout);
 }
 
+/* A good banner, and behind it what podgraft status looks for. */
+static void lying_log(const struct evil *e)
+{
+	say_banner(e, e->port);
+	for (unsigned port = 1; port <= 20000; port++)
+		printf("podgraft-agent: redirect of port %u by " CLEAR ": started (tproxy)\n",
+		       port);
+	fflush(stdout);
+}
+
 static void dripping_banner(const struct evil *e)
 {
 	(void)e;
@@ -199,6 +209,7 @@ static const struct mode {
 	{ .name = "banner-steers", .banner = banner_that_steers },
 	{ .name = "banner-drips", .banner = dripping_banner },
 	{ .name = "banner-app", .banner = banner_of_the_apps_port },
+	{ .name = "log-lies", .banner = lying_log, .challenge = refusal_that_steers },
 	{ .name = "challenge-steers", .challenge = challenge_that_steers },
 	{ .name = "refusal-steers", .challenge = refusal_that_steers },
 	{ .name = "answer-endless", .challenge = endless_answer },
