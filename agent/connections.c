@@ -17,6 +17,7 @@ struct connection {
 	struct pg_connections *all;
 	struct connection *next, **link;
 	struct sockaddr_storage local; /* where the client was going */
+	uint32_t mark;                 /* of our socket there */
 	enum pg_direction direction;   /* of its redirect, */
 	uint32_t serial;               /* and that itself */
 	bool no_fallback;              /* reset what the laptop does not serve */
@@ -111,7 +112,7 @@ static void on_bridge_ended(void *ctx, bool refused)
 /* Joins the client to the app; what it has sent so far goes first. */
 static void fall_back(struct connection *c, int fd, struct pg_byteq *kept, bool at_eof)
 {
-	int app = pg_sock_connect((const struct sockaddr *)&c->local, PG_MARK);
+	int app = pg_sock_connect((const struct sockaddr *)&c->local, c->mark);
 	int rc = app;
 	if (app < 0)
 		pg_sock_close_reset(fd);
@@ -231,6 +232,7 @@ void pg_connections_serve(struct pg_connections *all, struct pg_link *link,
 	}
 	c->local = *a->local;
 	c->direction = rd->direction;
+	c->mark = a->mark;
 	c->serial = rd->serial;
 	c->is_probe = a->is_probe;
 	c->no_fallback = rd->terms.no_fallback;

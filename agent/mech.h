@@ -24,7 +24,9 @@ const char *pg_path_name(enum pg_path path);
 /* The pod's own NAT, as far as it matters here. */
 struct pg_pod_nat {
 	bool present; /* NAT of incoming or outgoing connections, perhaps empty */
-	bool mesh;    /* it is a mesh's: connections pass its proxy */
+	/* It is a mesh's: connections pass its proxy, which listens here for those that come to the
+	 * pod. 0: there is no mesh. */
+	uint16_t proxy_in;
 };
 
 /* The uids of the proxies of Istio and Linkerd. */

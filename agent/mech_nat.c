@@ -22,7 +22,8 @@ enum { PRIORITY_BEFORE = -101, PRIORITY_BEHIND = -99, PRIORITY_FILTER = 0 };
 
 static unsigned nat_paths(const struct pg_pod_nat *nat)
 {
-	return PG_PATH_INBOUND | PG_PATH_LOCAL | (nat->mesh ? PG_PATH_BEHIND | PG_PATH_PROXY : 0u);
+	return PG_PATH_INBOUND | PG_PATH_LOCAL |
+	       (nat->proxy_in ? PG_PATH_BEHIND | PG_PATH_PROXY : 0u);
 }
 
 static void nat_chain(struct pg_nft *n, const char *table, const char *name, unsigned hook,
@@ -66,13 +67,18 @@ static void write_proxies(struct pg_nft *n, const char *table, uint16_t to)
 	pg_nft_add_rule(n, table, "output", PG_RULE(PG_XN(UID, PG_UID_LINKERD), PG_X(RETURN)));
 }
 
-/* From inside, to the pod itself: all that goes out by lo. */
-static void write_outgoing(struct pg_nft *n, const char *table, bool mesh, uint16_t to)
+/* From inside, to the pod itself: all that goes out by lo. What was sent to the proxy and could not
+ * be served elsewhere goes to the proxy, as the mesh's rules would have led it. */
+static void write_outgoing(struct pg_nft *n, const char *table, uint16_t proxy_in, uint16_t to)
 {
 	nat_chain(n, table, "output", NF_INET_LOCAL_OUT, PRIORITY_BEFORE);
+	if (proxy_in)
+		pg_nft_add_rule(n, table, "output",
+				PG_RULE(PG_XN(MARK, PG_MARK_WIRE), PG_X(TCP), PG_X(SYN),
+					PG_XN(REDIRECT, proxy_in)));
 	pg_nft_add_rule(n, table, "output", PG_RULE(PG_XN(MARK, PG_MARK), PG_X(RETURN)));
 	pg_nft_add_rule(n, table, "output", PG_RULE(PG_X(OIF_NOT_LO), PG_X(RETURN)));
-	if (mesh)
+	if (proxy_in)
 		write_proxies(n, table, to);
 	pg_nft_add_rule(n, table, "output",
 			PG_RULE(PG_X(TCP), PG_X(SYN), PG_XS(DPORT_IN, pg_path_name(PG_PATH_LOCAL)),
@@ -98,9 +104,9 @@ static void nat_write(struct pg_nft *n, const char *table, const struct pg_pod_n
 		      const struct pg_listeners *to)
 {
 	write_incoming(n, table, "before", PRIORITY_BEFORE, PG_PATH_INBOUND, to->port);
-	if (nat->mesh)
+	if (nat->proxy_in)
 		write_incoming(n, table, "behind", PRIORITY_BEHIND, PG_PATH_BEHIND, to->port);
-	write_outgoing(n, table, nat->mesh, to->port);
+	write_outgoing(n, table, nat->proxy_in, to->port);
 	write_shield(n, table, to->port);
 }
 

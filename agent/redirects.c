@@ -48,10 +48,19 @@ static struct pg_redirect *find_port(struct pg_redirects *all, enum pg_direction
 	return &all->orphans;
 }
 
+/* One whose redirect has gone may be taken as sent to a mesh's proxy, which lets others pass. */
+static uint32_t mark_of(const struct pg_redirects *all, const struct pg_redirect *rd,
+			const struct pg_arrival *a)
+{
+	bool wire = (rd->wire || rd == &all->orphans) && all->intake;
+	return wire ? pg_rules_mark_wire(pg_intake_rules(all->intake), a->peer, a->local) : PG_MARK;
+}
+
 /* To its redirect's owner. While something is short the app serves those that a rule took just
  * before: what is parked is not the laptop's. */
 static void hand_over(struct pg_redirects *all, const struct pg_redirect *rd, struct pg_arrival *a)
 {
+	a->mark = mark_of(all, rd, a);
 	a->to_app = a->is_probe || all->shortage != 0;
 	if (a->to_app && !a->is_probe && rd->terms.no_fallback)
 		pg_sock_close_reset(a->fd);
@@ -364,6 +373,7 @@ int pg_redirects_start(struct pg_redirects *all, uint32_t id, const struct pg_ru
 				    .direction = rule->direction,
 				    .port = rule->port,
 				    .terms = *terms,
+				    .wire = rule->wire,
 				    .since = (uint64_t)time(NULL),
 				    .serial = ++all->serials,
 				    .owner = owner,

@@ -20,6 +20,7 @@ struct pg_redirect;
 struct pg_arrival {
 	int fd; /* prepared (pg_sock_prepare()), the callee's */
 	const struct sockaddr_storage *peer, *local; /* its client; where that was going */
+	uint32_t mark; /* of the socket that takes it there, should the laptop not serve it */
 	struct pg_byteq *first; /* what was read of it already, to be emptied; or NULL */
 	bool to_app;            /* whatever the redirect is: it is the app's, */
 	bool is_probe;          /* as it is a probe of the kubelet's */
@@ -55,6 +56,7 @@ struct pg_redirect { /* read-only outside */
 	uint32_t id; /* as the laptop gave it */
 	enum pg_direction direction;
 	uint16_t port; /* of the pod; outgoing: of others */
+	bool wire;     /* mesh pods: taken as it was sent to the proxy */
 	struct pg_redirect_terms terms;
 	bool unserved; /* the laptop did not take a connection, and did not start it again */
 	bool parked;

@@ -171,6 +171,27 @@ const char *pg_direction_word(enum pg_direction direction)
 	return direction == PG_OUTGOING ? "outgoing " : "";
 }
 
+/* Whether the client is in this pod, or its mesh's proxy: Istio's dials the app from 127.0.0.6 or
+ * ::6. */
+static bool is_inside(const struct sockaddr_storage *peer, const struct sockaddr_storage *local)
+{
+	static const uint8_t one[16] = { [15] = 1 }, six[16] = { [15] = 6 };
+	uint8_t from[16], to[16];
+	uint16_t port;
+	int n = pg_addr_bytes(peer, from, &port);
+	if (n == pg_addr_bytes(local, to, &port) && memcmp(from, to, (size_t)n) == 0)
+		return true;
+	if (n == 4)
+		return from[0] == 127;
+	return memcmp(from, one, 16) == 0 || memcmp(from, six, 16) == 0;
+}
+
+uint32_t pg_rules_mark_wire(const struct pg_rules *r, const struct sockaddr_storage *peer,
+			    const struct sockaddr_storage *local)
+{
+	return r->nat.proxy_in && !is_inside(peer, local) ? PG_MARK_WIRE : PG_MARK;
+}
+
 const char *pg_rules_mechanism(const struct pg_rules *r, enum pg_direction direction)
 {
 	return direction == PG_OUTGOING ? pg_mech_nat.name : r->mech->name;
@@ -231,7 +252,7 @@ static unsigned paths_of(const struct pg_rules *r, const struct pg_rule *rule)
 	unsigned paths = PG_PATH_INBOUND;
 	if (rule->direction == PG_OUTGOING)
 		return PG_PATH_OUTGOING;
-	if (r->nat.mesh && !rule->wire)
+	if (r->nat.proxy_in && !rule->wire)
 		paths = PG_PATH_BEHIND | PG_PATH_PROXY;
 	if (!rule->no_local)
 		paths |= PG_PATH_LOCAL;
@@ -270,7 +291,7 @@ static int prepare_outgoing(struct pg_rules *r, const struct pg_rule *rule, stru
 			    struct pg_err *err)
 {
 	int code = 0;
-	if (r->nat.mesh && rule->only_uid &&
+	if (r->nat.proxy_in && rule->only_uid &&
 	    (rule->uid == PG_UID_ISTIO || rule->uid == PG_UID_LINKERD)) {
 		pg_fail(err, -EINVAL, "uid %u is the mesh's proxy, which is left alone.",
 			rule->uid);

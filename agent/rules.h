@@ -12,7 +12,8 @@
  * redirect in front of the mesh) and nobody above knows which. */
 struct pg_rules;
 
-enum { PG_MARK = 0x5047 }; /* SO_MARK of the agent's own sockets: exempt from our rules */
+/* SO_MARK of the agent's own sockets: exempt from our rules, or led by them to the mesh's proxy. */
+enum { PG_MARK = 0x5047, PG_MARK_WIRE = 0x5048 };
 
 enum { PG_LEASE_MS = 10000, PG_LEASE_RENEW_MS = 3000 };
 
@@ -48,6 +49,11 @@ enum pg_direction {
 
 /* "" or "outgoing ", as messages say it before "port 80". */
 const char *pg_direction_word(enum pg_direction direction);
+
+/* The mark of a socket that takes a connection to where it would have gone without us, when a rule
+ * with `wire` took it: what came from outside is the mesh's proxy's, the rest the app's. */
+uint32_t pg_rules_mark_wire(const struct pg_rules *r, const struct sockaddr_storage *peer,
+			    const struct sockaddr_storage *local);
 
 /* "tproxy" or "nat": how connections of that direction are taken. */
 const char *pg_rules_mechanism(const struct pg_rules *r, enum pg_direction direction);

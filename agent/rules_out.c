@@ -85,7 +85,7 @@ int pg_out_open(struct pg_out *o, struct pg_nft *n, const char *table, const str
 	int code = pg_mech_listen(PG_LISTEN_LOOPBACK, &o->listeners, err);
 	if (code < 0)
 		return code;
-	code = write_part(n, table, nat->mesh, &o->listeners, err);
+	code = write_part(n, table, nat->proxy_in != 0, &o->listeners, err);
 	if (code < 0)
 		pg_out_close(o);
 	if (code == -EINVAL || code == -EOPNOTSUPP || code == -ENOENT)

@@ -32,25 +32,26 @@ static void reads_names(void **state)
 
 struct pod_case {
 	const char *name, *shell;
-	bool present, mesh;
+	bool present;
+	uint16_t proxy_in;
 };
 
 static struct pod_case pod_cases[] = {
-	{ "pod: empty", "true", false, false },
+	{ "pod: empty", "true", false, 0 },
 	{ "pod: filters only",
-	  "nft 'table inet t { chain c { type filter hook prerouting priority 0; }; }'", false,
-	  false },
+	  "nft 'table inet t { chain c { type filter hook prerouting priority 0; }; }'", false, 0 },
 	{ "pod: nat chain of incoming connections",
-	  "nft 'table ip t { chain c { type nat hook prerouting priority 0; }; }'", true, false },
+	  "nft 'table ip t { chain c { type nat hook prerouting priority 0; }; }'", true, 0 },
 	{ "pod: nat chain of outgoing connections",
-	  "nft 'table inet t { chain c { type nat hook output priority 0; }; }'", true, false },
+	  "nft 'table inet t { chain c { type nat hook output priority 0; }; }'", true, 0 },
 	{ "pod: masquerading only",
-	  "nft 'table ip t { chain c { type nat hook postrouting priority 0; }; }'", false, false },
-	{ "pod: iptables-legacy", "iptables-legacy -t nat -L >/dev/null", true, false },
-	{ "pod: ip6tables-legacy", "ip6tables-legacy -t nat -L >/dev/null", true, false },
-	{ "pod: Istio", "iptables-nft -t nat -N ISTIO_OUTPUT", true, true },
-	{ "pod: Istio, legacy", "iptables-legacy -t nat -N ISTIO_OUTPUT", true, true },
-	{ "pod: Linkerd, legacy", "ip6tables-legacy -t nat -N PROXY_INIT_REDIRECT", true, true },
+	  "nft 'table ip t { chain c { type nat hook postrouting priority 0; }; }'", false, 0 },
+	{ "pod: iptables-legacy", "iptables-legacy -t nat -L >/dev/null", true, 0 },
+	{ "pod: ip6tables-legacy", "ip6tables-legacy -t nat -L >/dev/null", true, 0 },
+	{ "pod: Istio", "iptables-nft -t nat -N ISTIO_OUTPUT", true, 15006 },
+	{ "pod: Istio, legacy", "iptables-legacy -t nat -N ISTIO_OUTPUT", true, 15006 },
+	{ "pod: Linkerd", "iptables-nft -t nat -N PROXY_INIT_REDIRECT", true, 4143 },
+	{ "pod: Linkerd, legacy", "ip6tables-legacy -t nat -N PROXY_INIT_REDIRECT", true, 4143 },
 };
 
 static void looks_at_pod(void **state)
@@ -65,7 +66,7 @@ static void looks_at_pod(void **state)
 	assert_int_equal(pg_nft_open(&nft, &err), 0);
 	assert_int_equal(pg_pod_nat_detect(nft, &nat, &err), 0);
 	assert_int_equal(nat.present, c->present);
-	assert_int_equal(nat.mesh, c->mesh);
+	assert_int_equal(nat.proxy_in, c->proxy_in);
 	pg_nft_close(nft);
 	close(ns);
 }

@@ -204,7 +204,7 @@ PG_UNUSED static int dial(const char *host, uint16_t port)
  * index with *fd, or -1. */
 PG_UNUSED static int accept_any(const int *listeners, int n, int *fd)
 {
-	struct pollfd p[8];
+	struct pollfd p[16];
 	for (int i = 0; i < n; i++)
 		p[i] = (struct pollfd){ .fd = listeners[i], .events = POLLIN };
 	if (poll(p, (nfds_t)n, 1000) <= 0)
@@ -234,8 +234,8 @@ PG_UNUSED static int alive(int a, int b)
 	return one_byte(a, b) == 0 && one_byte(b, a) == 0 ? 0 : -1;
 }
 
-/* The rule set of the namespace as nft lists it, into `out`. Its length. */
-PG_UNUSED static size_t ruleset(char *out, size_t cap)
+/* What a line of shell prints, into `out`. Its length. */
+PG_UNUSED static size_t printed(const char *line, char *out, size_t cap)
 {
 	int ends[2];
 	size_t n = 0;
@@ -244,10 +244,9 @@ PG_UNUSED static size_t ruleset(char *out, size_t cap)
 	pid_t pid = fork();
 	if (pid == 0) {
 		dup2(ends[1], 1);
-		dup2(open("/dev/null", O_WRONLY | O_CLOEXEC), 2); /* it warns of foreign tables */
 		close(ends[0]);
 		close(ends[1]);
-		execlp("nft", "nft", "list", "ruleset", (char *)NULL);
+		execlp("sh", "sh", "-c", line, (char *)NULL);
 		_exit(127);
 	}
 	close(ends[1]);
@@ -258,4 +257,10 @@ PG_UNUSED static size_t ruleset(char *out, size_t cap)
 	close(ends[0]);
 	waitpid(pid, NULL, 0);
 	return n;
+}
+
+/* The rule set of the namespace as nft lists it, into `out`. Its length. */
+PG_UNUSED static size_t ruleset(char *out, size_t cap)
+{
+	return printed("nft list ruleset 2>/dev/null", out, cap); /* it warns of foreign tables */
 }

@@ -1,39 +1,58 @@
-/* Redirects in a pod whose own NAT leads connections through Istio's proxy, made by iptables-nft
- * and by iptables-legacy. The proxy is played by a listener and by connections of its uid. */
+/* Redirects in a pod whose own NAT leads connections through a mesh's proxy: that of Istio and that
+ * of Linkerd, with the rules that they make, by iptables-nft and by iptables-legacy. The proxy is
+ * played by listeners and by connections of its uid. */
 #include "agent/rules.h"
 
 #include <stdlib.h>
 #include <sys/fsuid.h>
 
+#include "agent/mech.h"
 #include "agent/test_world.h"
 
-enum { ISTIO_UID = 1337, LINKERD_UID = 2102, PROXY_IN = 15006, UNPROXIED = 9090 };
+struct mesh_kind {
+	const char *script; /* beside this file */
+	uid_t uid;
+	uint16_t in, out;        /* where the proxy listens */
+	uint16_t unproxied;      /* a port that it leaves alone */
+	const char *leg4, *leg6; /* where it dials the app from; NULL: as the kernel likes */
+	int to_itself;           /* who is the next when the proxy dials the pod's address */
+};
 
-/* What istio-init does, with $1 the program and $2 and $3 the loopback addresses of its family. */
-static const char istio_init[] =
-	"exec 2>/dev/null\n"
-	"nat() { $program -t nat \"$@\"; }\n"
-	"program=$1 leg=$2 loopback=$3\n"
-	"for chain in INBOUND OUTPUT REDIRECT IN_REDIRECT; do nat -N ISTIO_$chain; done\n"
-	"nat -A ISTIO_REDIRECT -p tcp -j REDIRECT --to-ports 15001\n"
-	"nat -A ISTIO_IN_REDIRECT -p tcp -j REDIRECT --to-ports 15006\n"
-	"nat -A PREROUTING -p tcp -j ISTIO_INBOUND\n"
-	"nat -A ISTIO_INBOUND -p tcp --dport 9090 -j RETURN\n"
-	"nat -A ISTIO_INBOUND -p tcp -j ISTIO_IN_REDIRECT\n"
-	"nat -A OUTPUT -p tcp -j ISTIO_OUTPUT\n"
-	"out() { nat -A ISTIO_OUTPUT \"$@\"; }\n"
-	"out -s $leg -o lo -j RETURN\n"
-	"out -o lo ! -d $loopback -m owner --uid-owner 1337 -j ISTIO_IN_REDIRECT\n"
-	"out -o lo -m owner ! --uid-owner 1337 -j RETURN\n"
-	"out -m owner --uid-owner 1337 -j RETURN\n"
-	"out -d $loopback -j RETURN\n"
-	"out -j ISTIO_REDIRECT\n";
+enum { PROXY_IN = LISTENERS, PROXY_OUT = LISTENERS + 2, FAR = LISTENERS + 4, ALL = FAR + 2 };
+
+static const struct mesh_kind istio = { .script = "./test_mesh_istio.sh",
+					.uid = 1337,
+					.in = 15006,
+					.out = 15001,
+					.unproxied = 15020,
+					.leg4 = "127.0.0.6",
+					.leg6 = "::6",
+					.to_itself = PROXY_IN };
+static const struct mesh_kind linkerd = { .script = "./test_mesh_linkerd.sh",
+					  .uid = 2102,
+					  .in = 4143,
+					  .out = 4140,
+					  .unproxied = 4191,
+					  .to_itself = AGENT };
 
 struct mesh {
 	struct world w; /* first: its functions take it */
+	const struct mesh_kind *kind;
 	const char *flavour;
-	int proxy[2]; /* listeners of the proxy */
+	int more[ALL - LISTENERS]; /* the proxy's inbound and outbound ones, and a server outside */
+	char before[16384];        /* the mesh's rules */
 };
+
+/* The mesh's rules, byte for byte. */
+static void save(const struct mesh *m, char *out, size_t cap)
+{
+	char line[128];
+	snprintf(line, sizeof(line),
+		 "for x in ip ip6; do ${x}tables-%s-save -t nat; done | "
+		 "sed '/^#/d; s/ \\[.*\\]//'",
+		 m->flavour);
+	assert_true(printed(line, out, cap) > 500);
+}
 
 static int make_mesh(void **state)
 {
@@ -44,65 +63,101 @@ static int make_mesh(void **state)
 	char four[32], six[32];
 	snprintf(four, sizeof(four), "iptables-%s", m->flavour);
 	snprintf(six, sizeof(six), "ip6tables-%s", m->flavour);
-	if (RUN("sh", "-ec", istio_init, "istio-init", four, "127.0.0.6", "127.0.0.1") != 0 ||
-	    RUN("sh", "-ec", istio_init, "istio-init", six, "::6", "::1") != 0 ||
+	if (RUN(m->kind->script, four) != 0 || RUN(m->kind->script, six) != 0 ||
 	    sh("ip addr add ::6/128 dev lo nodad && " WAIT_FOR_ADDRESS("::6")) != 0)
 		return -1;
-	w->listeners[0] = listen_at("0.0.0.0", PORT);
-	w->listeners[1] = listen_at("::", PORT);
-	m->proxy[0] = listen_at("0.0.0.0", PROXY_IN);
-	m->proxy[1] = listen_at("::", PROXY_IN);
+	save(m, m->before, sizeof(m->before));
+	for (int i = 0; i < 2; i++) {
+		const char *any = i ? "::" : "0.0.0.0";
+		w->listeners[APP + i] = listen_at(any, PORT);
+		m->more[PROXY_IN + i - LISTENERS] = listen_at(any, m->kind->in);
+		m->more[PROXY_OUT + i - LISTENERS] = listen_at(any, m->kind->out);
+		enter(w->ns.outside);
+		m->more[FAR + i - LISTENERS] = listen_at(any, PORT);
+		enter(w->ns.pod);
+	}
 	open_rules(w);
 	return 0;
 }
 
 static int end_mesh(void **state)
 {
+	static char after[sizeof(((struct mesh *)0)->before)];
 	struct mesh *m = *state;
-	close(m->proxy[0]);
-	close(m->proxy[1]);
-	return end_world(state);
+	for (size_t i = 0; i < PG_LEN(m->more); i++)
+		close(m->more[i]);
+	close_rules(&m->w);
+	save(m, after, sizeof(after));
+	int rc = end_world(state);
+	if (strcmp(m->before, after) != 0)
+		printf("the mesh's rules were:\n%s\nand are:\n%s\n", m->before, after);
+	return strcmp(m->before, after) != 0 ? -1 : rc;
 }
 
-static void add_rule(struct world *w, const struct pg_rule *rule)
+static int add_rule(struct mesh *m, struct pg_rule rule)
 {
 	struct pg_err err = { 0 };
 	struct pg_claim claim;
-	if (pg_rules_add(w->rules, rule, &claim, &err) < 0)
-		fail_msg("%s", err.what);
+	rule.holder = "ann@laptop";
+	rule.port = rule.port ? rule.port : PORT;
+	int code = pg_rules_add(m->w.rules, &rule, &claim, &err);
+	pg_rules_listeners(m->w.rules, m->w.listeners + AGENT);
+	return code;
 }
 
-/* Dials the app as the proxy does for a client of outside. */
-static int proxied_by(struct world *w, uid_t uid, const char *from, const char *host,
-		      struct conn *c)
+/* Somebody, of `uid` and by `from` (NULL: as the kernel likes) and with a mark, dials: who is the
+ * next, with *c. */
+struct caller {
+	int ns;
+	uid_t uid;
+	const char *from;
+	uint32_t mark;
+};
+
+static int next_of(struct mesh *m, struct caller who, const char *host, uint16_t port,
+		   struct conn *c)
 {
-	setfsuid(uid);
-	c->client = dial_as(from, 0, host, PORT, 1000);
+	int all[ALL];
+	memcpy(all, m->w.listeners, sizeof(m->w.listeners));
+	memcpy(all + LISTENERS, m->more, sizeof(m->more));
+	enter(who.ns);
+	setfsuid(who.uid);
+	c->client = dial_as(who.from, who.mark, host, port, 1000);
 	setfsuid(0);
+	enter(m->w.ns.pod);
 	if (c->client < 0)
 		return NOBODY;
-	int who = accept_any(w->listeners, LISTENERS, &c->server);
-	return who < 0 ? NOBODY : who / 2 * 2;
+	int got = accept_any(all, ALL, &c->server);
+	if (got < 0)
+		close(c->client);
+	return got < 0 ? NOBODY : got / 2 * 2;
 }
 
-static int proxied(struct world *w, const char *from, const char *host, struct conn *c)
+static int next(struct mesh *m, struct caller who, const char *host)
 {
-	return proxied_by(w, ISTIO_UID, from, host, c);
+	struct conn c;
+	int got = next_of(m, who, host, PORT, &c);
+	if (got != NOBODY)
+		hang_up(&c);
+	return got;
 }
 
-/* A connection from outside arrives at the proxy. */
-static bool passes_proxy(struct mesh *m, const char *host)
+static struct caller outside(const struct mesh *m)
 {
-	int fd = -1;
-	enter(m->w.ns.outside);
-	int client = dial(host, PORT);
-	enter(m->w.ns.pod);
-	bool passed = client >= 0 && accept_any(m->proxy, 2, &fd) >= 0;
-	if (client >= 0)
-		close(client);
-	if (fd >= 0)
-		close(fd);
-	return passed;
+	return (struct caller){ .ns = m->w.ns.outside };
+}
+
+static struct caller inside(const struct mesh *m)
+{
+	return (struct caller){ .ns = m->w.ns.pod };
+}
+
+/* The proxy, as it dials the app for a client of outside. */
+static struct caller proxy(const struct mesh *m, const char *host)
+{
+	return (struct caller){ .ns = m->w.ns.pod,
+				.uid = m->kind->uid,
+				.from = strchr(host, ':') ? m->kind->leg6 : m->kind->leg4 };
 }
 
 static void nat_is_chosen(void **state)
@@ -116,18 +171,16 @@ static void plaintext_leg_is_taken(void **state)
 	struct mesh *m = *state;
 	struct world *w = &m->w;
 	struct conn four, six;
-	struct pg_rule rule = { .port = PORT, .holder = "ann@laptop" };
-	assert_int_equal(proxied(w, "127.0.0.6", POD4, &four), APP);
-	hang_up(&four);
-	add_rule(w, &rule);
-	assert_true(passes_proxy(m, POD4));
-	assert_true(passes_proxy(m, POD6));
-	assert_int_equal(proxied(w, "127.0.0.6", POD4, &four), AGENT);
+	assert_int_equal(next(m, proxy(m, POD4), POD4), APP);
+	assert_int_equal(add_rule(m, (struct pg_rule){ 0 }), 0);
+	assert_int_equal(next(m, outside(m), POD4), PROXY_IN);
+	assert_int_equal(next(m, outside(m), POD6), PROXY_IN);
+	assert_int_equal(next_of(m, proxy(m, POD4), POD4, PORT, &four), AGENT);
 	check_ends(w, &four, POD4 ":8080");
-	assert_int_equal(proxied(w, "::6", POD6, &six), AGENT);
+	assert_int_equal(next_of(m, proxy(m, POD6), POD6, PORT, &six), AGENT);
 	check_ends(w, &six, "[" POD6 "]:8080");
-	assert_int_equal(answers(w, w->ns.pod, "127.0.0.1", 0), AGENT);
-	assert_int_equal(answers(w, w->ns.pod, POD4, PG_MARK), APP);
+	assert_int_equal(next(m, inside(m), "127.0.0.1"), AGENT);
+	assert_int_equal(next(m, (struct caller){ .ns = w->ns.pod, .mark = PG_MARK }, POD4), APP);
 	drop(w, PORT);
 	assert_int_equal(alive(four.client, four.server), 0);
 	assert_int_equal(alive(six.client, six.server), 0);
@@ -136,23 +189,17 @@ static void plaintext_leg_is_taken(void **state)
 	assert_int_equal(alive(six.client, six.server), 0);
 	hang_up(&four);
 	hang_up(&six);
-	assert_int_equal(proxied(w, "127.0.0.6", POD4, &four), APP);
-	hang_up(&four);
+	assert_int_equal(next(m, proxy(m, POD4), POD4), APP);
 }
 
 static void no_local_takes_the_plaintext_leg_alone(void **state)
 {
 	struct mesh *m = *state;
-	struct world *w = &m->w;
-	struct conn c;
-	struct pg_rule rule = { .port = PORT, .no_local = true, .holder = "ann@laptop" };
-	add_rule(w, &rule);
-	assert_int_equal(answers(w, w->ns.pod, POD4, 0), APP);
-	assert_int_equal(answers(w, w->ns.pod, "::1", 0), APP);
-	assert_int_equal(proxied(w, "127.0.0.6", POD4, &c), AGENT);
-	hang_up(&c);
-	assert_int_equal(proxied_by(w, LINKERD_UID, NULL, POD4, &c), AGENT);
-	hang_up(&c);
+	assert_int_equal(add_rule(m, (struct pg_rule){ .no_local = true }), 0);
+	assert_int_equal(next(m, inside(m), POD4), APP);
+	assert_int_equal(next(m, inside(m), "::1"), APP);
+	assert_int_equal(next(m, proxy(m, POD4), POD4), AGENT);
+	assert_int_equal(next(m, proxy(m, POD6), POD6), AGENT);
 }
 
 static void wire_takes_the_leg_as_sent(void **state)
@@ -160,90 +207,158 @@ static void wire_takes_the_leg_as_sent(void **state)
 	struct mesh *m = *state;
 	struct world *w = &m->w;
 	struct conn c;
-	struct pg_rule rule = { .port = PORT, .wire = true, .holder = "ann@laptop" };
-	assert_true(passes_proxy(m, POD4));
-	add_rule(w, &rule);
-	assert_int_equal(connect_from(w, w->ns.outside, POD4, 0, &c), AGENT);
+	assert_int_equal(next(m, outside(m), POD4), PROXY_IN);
+	assert_int_equal(add_rule(m, (struct pg_rule){ .wire = true }), 0);
+	assert_int_equal(next_of(m, outside(m), POD4, PORT, &c), AGENT);
 	check_ends(w, &c, POD4 ":8080");
 	hang_up(&c);
-	assert_int_equal(connect_from(w, w->ns.outside, POD6, 0, &c), AGENT);
+	assert_int_equal(next_of(m, outside(m), POD6, PORT, &c), AGENT);
 	check_ends(w, &c, "[" POD6 "]:8080");
 	hang_up(&c);
-	assert_int_equal(proxied(w, "127.0.0.6", POD4, &c), APP);
-	hang_up(&c);
+	assert_int_equal(next(m, proxy(m, POD4), POD4), APP);
 	drop(w, PORT);
-	assert_true(passes_proxy(m, POD4));
+	assert_int_equal(next(m, outside(m), POD4), PROXY_IN);
+}
+
+static uint32_t mark_for(const struct mesh *m, const char *from, const char *to)
+{
+	struct sockaddr_storage peer, local;
+	sock_address(&peer, from, 40000);
+	sock_address(&local, to, PORT);
+	return pg_rules_mark_wire(m->w.rules, &peer, &local);
+}
+
+/* Nobody but the proxy understands the leg as sent, so that is where it goes in the laptop's place;
+ * the proxy learns where it was going. */
+static void what_was_sent_by_wire_is_handed_to_the_proxy(void **state)
+{
+	static const char *const hosts[] = { POD4, POD6 };
+	static const char *const wanted[] = { POD4 ":8080", "[" POD6 "]:8080" };
+	struct mesh *m = *state;
+	struct caller agent = { .ns = m->w.ns.pod, .mark = PG_MARK_WIRE };
+	assert_int_equal(mark_for(m, OUTSIDE4, POD4), PG_MARK_WIRE);
+	assert_int_equal(mark_for(m, OUTSIDE6, POD6), PG_MARK_WIRE);
+	assert_int_equal(mark_for(m, POD4, POD4), PG_MARK);
+	assert_int_equal(mark_for(m, "127.0.0.1", "127.0.0.1"), PG_MARK);
+	assert_int_equal(mark_for(m, "127.0.0.6", POD4), PG_MARK);
+	assert_int_equal(mark_for(m, "::1", "::1"), PG_MARK);
+	assert_int_equal(mark_for(m, "::6", POD6), PG_MARK);
+	assert_int_equal(add_rule(m, (struct pg_rule){ .wire = true }), 0);
+	for (size_t i = 0; i < PG_LEN(hosts); i++) {
+		struct conn c;
+		struct sockaddr_storage to = { 0 };
+		char text[PG_ADDR_TEXT];
+		assert_int_equal(next_of(m, agent, hosts[i], PORT, &c), PROXY_IN);
+		assert_int_equal(pg_mech_nat.original(c.server, i ? 6 : 4, &to), 0);
+		assert_string_equal(sock_text(&to, text), wanted[i]);
+		assert_int_equal(alive(c.client, c.server), 0);
+		hang_up(&c);
+	}
 }
 
 /* A port that the mesh leaves alone has but one leg. */
 static void unproxied_port_is_taken(void **state)
 {
 	struct mesh *m = *state;
-	struct world *w = &m->w;
-	struct pg_rule rule = { .port = UNPROXIED, .holder = "ann@laptop" };
-	int fd = -1;
-	add_rule(w, &rule);
-	enter(w->ns.outside);
-	int client = dial(POD4, UNPROXIED);
-	enter(w->ns.pod);
-	assert_true(client >= 0);
-	assert_int_equal(accept_any(w->listeners, LISTENERS, &fd), AGENT);
-	close(client);
-	close(fd);
+	struct conn c;
+	assert_int_equal(add_rule(m, (struct pg_rule){ .port = m->kind->unproxied }), 0);
+	assert_int_equal(next_of(m, outside(m), POD4, m->kind->unproxied, &c), AGENT);
+	hang_up(&c);
 }
 
-/* The pod calling itself by its service: what the proxy sends from the pod's address is for the
- * proxy, not for the app. */
-static void proxy_talking_to_itself_is_left_alone(void **state)
+/* The pod calling itself by its service: what Istio's proxy sends from the pod's address is for its
+ * inbound side, not for the app; Linkerd's dials the app, in plain text. */
+static void the_proxy_talks_to_its_own_pod(void **state)
+{
+	struct mesh *m = *state;
+	assert_int_equal(add_rule(m, (struct pg_rule){ 0 }), 0);
+	struct caller who = { .ns = m->w.ns.pod, .uid = m->kind->uid };
+	assert_int_equal(next(m, who, POD4), m->kind->to_itself);
+	assert_int_equal(next(m, who, POD6), m->kind->to_itself);
+}
+
+static void existing_connections_live_on(void **state)
 {
 	struct mesh *m = *state;
 	struct world *w = &m->w;
-	struct pg_rule rule = { .port = PORT, .holder = "ann@laptop" };
-	int fd = -1;
-	add_rule(w, &rule);
-	setfsuid(ISTIO_UID);
-	int client = dial(POD4, PORT);
-	setfsuid(0);
-	assert_true(client >= 0);
-	assert_int_equal(accept_any(m->proxy, 2, &fd), 0);
-	close(client);
-	close(fd);
-}
-
-static void existing_connections_of_a_mesh_live_on(void **state)
-{
-	struct mesh *m = *state;
-	struct world *w = &m->w;
-	struct conn old;
-	struct pg_rule rule = { .port = PORT, .holder = "ann@laptop" };
+	struct conn leg, wire, out;
 	close_rules(w);
-	assert_int_equal(proxied(w, "127.0.0.6", POD4, &old), APP);
+	assert_int_equal(next_of(m, proxy(m, POD4), POD4, PORT, &leg), APP);
+	assert_int_equal(next_of(m, outside(m), POD6, PORT, &wire), PROXY_IN);
+	assert_int_equal(next_of(m, inside(m), OUTSIDE4, PORT, &out), PROXY_OUT);
 	open_rules(w);
-	add_rule(w, &rule);
-	assert_int_equal(alive(old.client, old.server), 0);
-	drop(w, PORT);
-	close_rules(w);
-	assert_int_equal(alive(old.client, old.server), 0);
-	hang_up(&old);
+	assert_int_equal(add_rule(m, (struct pg_rule){ 0 }), 0);
+	assert_int_equal(add_rule(m, (struct pg_rule){ .direction = PG_OUTGOING }), 0);
+	for (int ended = 0; ended < 2; ended++) {
+		assert_int_equal(alive(leg.client, leg.server), 0);
+		assert_int_equal(alive(wire.client, wire.server), 0);
+		assert_int_equal(alive(out.client, out.server), 0);
+		close_rules(w);
+	}
+	hang_up(&leg);
+	hang_up(&wire);
+	hang_up(&out);
 }
 
-#define BOTH(test)                                                               \
-	{ "iptables-nft: " #test, test, make_mesh, end_mesh, &meshes[0] },       \
-	{                                                                        \
-		"iptables-legacy: " #test, test, make_mesh, end_mesh, &meshes[1] \
+/* What arrives is what the app has written; what it would have come to is the proxy, and that is
+ * where the agent's own connection goes in the laptop's place. */
+static void outgoing_is_taken_before_the_mesh(void **state)
+{
+	static const char *const hosts[] = { OUTSIDE4, OUTSIDE6 };
+	static const char *const wanted[] = { OUTSIDE4 ":8080", "[" OUTSIDE6 "]:8080" };
+	struct mesh *m = *state;
+	struct pg_err err = { 0 };
+	struct caller agent = { .ns = m->w.ns.pod, .mark = PG_MARK };
+	assert_int_equal(add_rule(m, (struct pg_rule){ .direction = PG_OUTGOING }), 0);
+	for (size_t i = 0; i < PG_LEN(hosts); i++) {
+		struct conn c;
+		assert_int_equal(next_of(m, inside(m), hosts[i], PORT, &c), AGENT_OUT);
+		check_ends_of(&m->w, AGENT_OUT, &c, wanted[i]);
+		hang_up(&c);
+		assert_int_equal(next(m, agent, hosts[i]), PROXY_OUT);
 	}
+	assert_int_equal(next(m, outside(m), POD4), PROXY_IN);
+	assert_int_equal(next(m, proxy(m, POD4), POD4), APP);
+	assert_int_equal(pg_rules_remove(m->w.rules, PG_OUTGOING, PORT, &err), 0);
+	assert_int_equal(next(m, inside(m), OUTSIDE6), PROXY_OUT);
+}
+
+static void what_the_proxy_sends_is_left_alone(void **state)
+{
+	struct mesh *m = *state;
+	struct caller who = { .ns = m->w.ns.pod, .uid = m->kind->uid };
+	struct pg_rule rule = { .direction = PG_OUTGOING, .only_uid = true, .uid = m->kind->uid };
+	assert_int_equal(add_rule(m, rule), -EINVAL);
+	assert_int_equal(add_rule(m, (struct pg_rule){ .direction = PG_OUTGOING }), 0);
+	assert_int_equal(next(m, who, OUTSIDE4), FAR);
+	assert_int_equal(next(m, who, OUTSIDE6), FAR);
+}
+
+#define OF(test, n, what)                                              \
+	{                                                              \
+		what ": " #test, test, make_mesh, end_mesh, &meshes[n] \
+	}
+#define ALL_OF(test)                                                               \
+	OF(test, 0, "istio, iptables-nft"), OF(test, 1, "istio, iptables-legacy"), \
+		OF(test, 2, "linkerd, iptables-nft"), OF(test, 3, "linkerd, iptables-legacy")
 
 int main(void)
 {
-	static struct mesh meshes[] = { { .flavour = "nft" }, { .flavour = "legacy" } };
+	static struct mesh meshes[] = { { .kind = &istio, .flavour = "nft" },
+					{ .kind = &istio, .flavour = "legacy" },
+					{ .kind = &linkerd, .flavour = "nft" },
+					{ .kind = &linkerd, .flavour = "legacy" } };
 	const struct CMUnitTest tests[] = {
-		BOTH(nat_is_chosen),
-		BOTH(plaintext_leg_is_taken),
-		BOTH(no_local_takes_the_plaintext_leg_alone),
-		BOTH(wire_takes_the_leg_as_sent),
-		BOTH(unproxied_port_is_taken),
-		BOTH(proxy_talking_to_itself_is_left_alone),
-		BOTH(existing_connections_of_a_mesh_live_on),
+		ALL_OF(nat_is_chosen),
+		ALL_OF(plaintext_leg_is_taken),
+		ALL_OF(no_local_takes_the_plaintext_leg_alone),
+		ALL_OF(wire_takes_the_leg_as_sent),
+		ALL_OF(what_was_sent_by_wire_is_handed_to_the_proxy),
+		ALL_OF(unproxied_port_is_taken),
+		ALL_OF(the_proxy_talks_to_its_own_pod),
+		ALL_OF(existing_connections_live_on),
+		ALL_OF(outgoing_is_taken_before_the_mesh),
+		ALL_OF(what_the_proxy_sends_is_left_alone),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
