@@ -93,7 +93,7 @@ def with_agent_options(archive, path, name, *options):
         config["config"]["Entrypoint"] += options
     index = json.loads(blobs["index.json"])
     entry = replaced(index["manifests"][0], lambda manifest: manifest.update(config=replaced(manifest["config"], add_options)))
-    entry["annotations"] = {"org.opencontainers.image.ref.name": name.rpartition(":")[2], "io.containerd.image.name": name}
+    entry["annotations"]["org.opencontainers.image.ref.name"] = name
     blobs["index.json"] = json.dumps({**index, "manifests": [entry]}).encode()
     with tarfile.open(path, "w") as tar:
         for blob, data in blobs.items():
