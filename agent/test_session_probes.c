@@ -95,7 +95,7 @@ static void a_probe_may_come_in_pieces(void **state)
 	start_with_node(w, OUTSIDE4, false);
 	int client = dial_node(w);
 	for (size_t i = 0; i + 1 < sizeof(PROBE); i++) {
-		say(client, PROBE + i, 1);
+		say(client, &PROBE[i], 1);
 		turn(w, 1);
 	}
 	expect(w, client, APP, BYTES(PROBE));

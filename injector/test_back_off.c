@@ -78,7 +78,7 @@ static void what_ends_it(void **state)
 	};
 	(void)state;
 	for (size_t i = 0; i < PG_LEN(rows); i++) {
-		struct pg_err err = { .code = rows[i].code, .whose = rows[i].whose };
+		struct pg_err err = { .code = rows[i].code, .whose = (int)rows[i].whose };
 		if (pg_back_off_is_final(&err, rows[i].lost_for_ms) != rows[i].want)
 			fail_msg("%s", rows[i].name);
 	}
