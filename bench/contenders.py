@@ -11,9 +11,11 @@ import subprocess
 from harness.pods import PORTS
 from harness.tools import BIN, PEER_BIN, Podgraft, last_object, peer, stop
 
+from .processes import resident_bytes
+
 TRANSPORTS = ("spdy", "tunnel", "websocket")
 KUBECTL_TRANSPORTS = ("spdy", "websocket")
-MODES = ("bulk", "echo", "greet")
+MODES = ("bulk", "echo")
 
 
 class Failed(Exception):
@@ -57,6 +59,7 @@ class Ends(Contender):
     """A contender that clients of the peer program go through."""
 
     far = False         # whether the client stands at the pod, so that what it sends goes to the laptop
+    fresh = None        # {name: resident bytes} of its processes before any traffic
 
     def client(self, *words, timeout=120):
         raise NotImplementedError
@@ -86,14 +89,18 @@ class Redirect(Ends):
     def __init__(self, laptop, pod, home, transport, first_port):
         super().__init__(laptop, pod)
         self.transport = transport
-        self.ports = {mode: first_port + i for i, mode in enumerate(MODES)}  # nothing in the pod listens there
+        # Nothing in the pod listens there. A crowd has a port of its own, because the ends of connections that were made one after
+        # another take a client's ports for a minute.
+        self.ports = {mode: first_port + i for i, mode in enumerate((*MODES, "crowd"))}
         self.user = At(laptop, home)
         self.running = None
 
     def start(self):
-        pairs = [f"{port}:{self.laptop.ports[mode]}" for mode, port in self.ports.items()]
+        local = {**self.laptop.ports, "crowd": self.laptop.ports["echo"]}
+        pairs = [f"{port}:{local[mode]}" for mode, port in self.ports.items()]
         self.running = self.user.redirect(f"pod/{self.pod.name}", *pairs, "--transport", self.transport, "--memory", "512Mi")
         self.agent = self.pod.pid(self.running.up["container"])
+        self.fresh = {name: resident_bytes(pid) for name, pid in self.pids().items()}
 
     def client(self, *words, timeout=120):
         verb, mode, *options = words
@@ -101,7 +108,7 @@ class Redirect(Ends):
 
     def crowd(self, *options):
         """The command line of a client that opens many connections."""
-        return [PEER_BIN, "idle", self.pod.ip, self.ports["echo"], *options]
+        return [PEER_BIN, "idle", self.pod.ip, self.ports["crowd"], *options]
 
     def pids(self):
         return {"podgraft": self.running.process.pid, "agent": self.agent}
@@ -150,6 +157,7 @@ class Forward(Ends):
                 raise Failed(f"{self.title} ended with {self.process.wait()}")
             if found := re.match(r"Forwarding from 127\.0\.0\.1:(\d+) -> (\d+)", line):
                 self.ports[int(found[2])] = int(found[1])
+        self.fresh = {name: resident_bytes(pid) for name, pid in self.pids().items()}
 
     def client(self, *words, timeout=120):
         verb, mode, *options = words

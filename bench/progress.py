@@ -13,8 +13,16 @@ class Progress:
         self.total, self.done, self.began = total, 0, time.monotonic()
         self.is_terminal = sys.stderr.isatty()
 
+    def gone(self):
+        """Seconds since the first step."""
+        return time.monotonic() - self.began
+
+    def skip(self):
+        """One step less."""
+        self.total -= 1
+
     def _line(self, text):
-        gone = time.monotonic() - self.began
+        gone = self.gone()
         left = f", {clock(gone / self.done * (self.total - self.done))} left" if self.done > 2 else ""
         return f"[{self.done + 1:3}/{self.total}] {clock(gone)}{left}  {text}"
 

@@ -62,19 +62,22 @@ def _proved(process, count):
 
 
 def idle(figures, laptop, contender, count, request_count):
-    """Resident bytes of a connection that says nothing, in each process of the contender, and what the crowd costs a lively one."""
-    pids = contender.pids()
-    before = contender.requests(request_count)["p50"]
-    empty = {name: resident_bytes(pid) for name, pid in pids.items()}
+    """Resident bytes of a connection that says nothing, in each process of the contender, and what the crowd costs a lively one.
+
+    What a process held before any traffic is not counted; what it kept of earlier traffic is.
+    """
+    def lively(what):
+        figures.add(laptop.name, f"idle p50 {what}", contender.who, contender.requests(request_count)["p50"], contender.transport)
+
+    lively("without")
     with crowd(contender, count):
-        full = {name: resident_bytes(pid) for name, pid in pids.items()}
-        beside = contender.requests(request_count)["p50"]
-    for name in pids:
-        figures.add(laptop.name, f"idle bytes {name}", contender.who, (full[name] - empty[name]) / count, contender.transport)
+        each = {name: (resident_bytes(pid) - contender.fresh[name]) / count for name, pid in contender.pids().items()}
+        lively("with")
+    lively("without")
+    for name, bytes_ in each.items():
+        figures.add(laptop.name, f"idle bytes {name}", contender.who, bytes_, contender.transport)
     figures.add(laptop.name, "idle count", contender.who, count, contender.transport)
-    figures.add(laptop.name, "idle p50 without", contender.who, before, contender.transport)
-    figures.add(laptop.name, "idle p50 with", contender.who, beside, contender.transport)
-    return ", ".join(f"{name} {(full[name] - empty[name]) / count / 1024:.1f} KiB each" for name in pids)
+    return ", ".join(f"{name} {bytes_ / 1024:.1f} KiB each" for name, bytes_ in each.items())
 
 
 def steps(figures, laptop, ready, size):
