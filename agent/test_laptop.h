@@ -49,6 +49,9 @@ struct world {
 	int local;  /* the laptop's; -1: nobody listens there */
 	struct sockaddr_storage local_at;
 	int relays; /* of the laptops, open now */
+	/* The last connection that a laptop was offered. */
+	uint32_t opened;
+	struct sockaddr_storage opened_to;
 	int emptied;
 };
 
@@ -69,7 +72,9 @@ PG_UNUSED static enum pg_reset on_opened(void *ctx, struct pg_stream *s,
 					 struct pg_relay **relay_out)
 {
 	struct world *w = ((struct laptop *)ctx)->world;
-	(void)open;
+	w->opened = open->redirect;
+	pg_addr_set(&w->opened_to, open->local_address.data, (int)open->local_address.len,
+		    (uint16_t)open->local_port);
 	int fd = pg_sock_connect((struct sockaddr *)&w->local_at, 0);
 	if (fd < 0)
 		return PG_RESET_REFUSED;
