@@ -36,39 +36,50 @@ bool pg_kube_log_is_early(const struct pg_kube_status *st)
 	return false;
 }
 
-static int open_log(struct pg_kube_api *api, const char *ns, const char *pod, const char *container,
-		    const char *query, uint64_t deadline_ms, struct pg_http_stream **out,
+/* One way to read the log of a container. All borrowed. */
+struct reading {
+	struct pg_kube_api *api;
+	const char *ns, *pod, *container;
+	const char *query;    /* "&follow=true" */
+	uint64_t patience_ms; /* in which its answer has to begin, and a banner to come */
+};
+
+static int open_log(const struct reading *r, uint64_t deadline_ms, struct pg_http_stream **out,
 		    struct pg_kube_status *st, struct pg_err *err)
 {
 	char what[400];
-	snprintf(what, sizeof(what), "read the log of %s in pod '%s'", container, pod);
+	snprintf(what, sizeof(what), "read the log of %s in pod '%s'", r->container, r->pod);
 	pg_auto_free char *path = pg_asprintf("/api/v1/namespaces/%s/pods/%s/log?container=%s%s",
-					      ns, pod, container, query);
+					      r->ns, r->pod, r->container, r->query);
 	if (!path)
 		return pg_fail(err, -ENOMEM, "%s", what);
 	struct pg_kube_request rq = {
-		.act = { what, "get", "pods/log", ns },
+		.act = { what, "get", "pods/log", r->ns },
 		.method = "GET",
 		.path = path,
 		.deadline_ms = deadline_ms,
 	};
-	return pg_kube_open(api, &rq, out, st, err);
+	return pg_kube_open(r->api, &rq, out, st, err);
+}
+
+static uint64_t patience_ends(const struct reading *r, uint64_t deadline_ms)
+{
+	return pg_min_u64(deadline_ms, pg_loop_now_ms(r->api->loop) + r->patience_ms);
 }
 
 /* Opens the log, again and again while it is too early. */
-static int open_when_ready(struct pg_kube_api *api, const char *ns, const char *pod,
-			   const char *container, const char *query, uint64_t deadline_ms,
+static int open_when_ready(const struct reading *r, uint64_t deadline_ms,
 			   struct pg_http_stream **out, struct pg_err *err)
 {
 	for (uint64_t pause = 50;; pause = pg_min_u64(pause * 2, 1000)) {
 		struct pg_kube_status st = { 0 };
-		int rc = open_log(api, ns, pod, container, query, deadline_ms, out, &st, err);
+		int rc = open_log(r, patience_ends(r, deadline_ms), out, &st, err);
 		bool again = st.http != 0 && pg_kube_log_is_early(&st);
-		if (rc == 0 || !again || pg_loop_now_ms(api->loop) + pause >= deadline_ms)
+		if (rc == 0 || !again || pg_loop_now_ms(r->api->loop) + pause >= deadline_ms)
 			return rc;
-		rc = pg_kube_sleep(api, pause);
+		rc = pg_kube_sleep(r->api, pause);
 		if (rc < 0)
-			return pg_fail(err, rc, "read the log of %s", container);
+			return pg_fail(err, rc, "read the log of %s", r->container);
 	}
 }
 
@@ -117,14 +128,14 @@ static int read_banner(struct pg_kube_api *api, struct pg_http_stream *s, uint64
 	return rc < 0 ? no_banner(api, s, line, err) : 0;
 }
 
-static int find_banner(struct pg_kube_api *api, const char *ns, const char *pod,
-		       const char *container, const char *query, uint64_t deadline_ms,
-		       struct pg_banner *out, struct pg_err *err)
+/* -ETIMEDOUT when the reader's patience ends, or all time. */
+static int find_banner(const struct reading *r, uint64_t deadline_ms, struct pg_banner *out,
+		       struct pg_err *err)
 {
 	struct pg_http_stream *s = NULL;
-	int rc = open_when_ready(api, ns, pod, container, query, deadline_ms, &s, err);
+	int rc = open_when_ready(r, deadline_ms, &s, err);
 	if (rc == 0)
-		rc = read_banner(api, s, deadline_ms, out, err);
+		rc = read_banner(r->api, s, patience_ends(r, deadline_ms), out, err);
 	pg_http_stream_close(s);
 	return rc;
 }
@@ -133,12 +144,12 @@ int pg_kube_log_banner(struct pg_kube_api *api, const char *ns, const char *pod,
 		       const char *container, uint64_t deadline_ms, struct pg_banner *out,
 		       struct pg_err *err)
 {
-	uint64_t follow_ms = pg_min_u64(deadline_ms, pg_loop_now_ms(api->loop) + FOLLOW_MS);
-	int rc = find_banner(api, ns, pod, container, START_OF_LOG "&follow=true", follow_ms, out,
-			     err);
+	struct reading follow = { api, ns, pod, container, START_OF_LOG "&follow=true", FOLLOW_MS };
+	struct reading by_now = { api, ns, pod, container, START_OF_LOG, TAIL_MS };
+	int rc = find_banner(&follow, deadline_ms, out, err);
 	/* A proxy that buffers keeps the line until the log ends: ask for what there is by now. */
-	if (rc == -ETIMEDOUT && follow_ms < deadline_ms)
-		rc = find_banner(api, ns, pod, container, START_OF_LOG, deadline_ms, out, err);
+	if (rc == -ETIMEDOUT && pg_loop_now_ms(api->loop) < deadline_ms)
+		rc = find_banner(&by_now, deadline_ms, out, err);
 	if (rc == -ENODATA || rc == -ETIMEDOUT) {
 		pg_fail(err, rc, "%s runs, but says nothing.", container);
 		return pg_hint(err, PG_TARGET, "is --image an image of podgraft's agent?");
@@ -149,12 +160,12 @@ int pg_kube_log_banner(struct pg_kube_api *api, const char *ns, const char *pod,
 void pg_kube_log_tail(struct pg_kube_api *api, const char *ns, const char *pod,
 		      const char *container, char *out, size_t room)
 {
+	struct reading tail = { api, ns, pod, container, "&tailLines=5&limitBytes=2048", TAIL_MS };
 	struct pg_http_stream *s = NULL;
 	struct pg_kube_status st;
-	uint64_t deadline = pg_loop_now_ms(api->loop) + TAIL_MS;
+	uint64_t deadline = patience_ends(&tail, UINT64_MAX);
 	out[0] = '\0';
-	if (open_log(api, ns, pod, container, "&tailLines=5&limitBytes=2048", deadline, &s, &st,
-		     NULL) < 0)
+	if (open_log(&tail, deadline, &s, &st, NULL) < 0)
 		return;
 	add_lines(s, deadline, out, room);
 	pg_http_stream_close(s);
@@ -166,8 +177,9 @@ int pg_kube_log_last(struct pg_kube_api *api, const char *ns, const char *pod,
 {
 	struct pg_http_stream *s = NULL;
 	struct pg_kube_status st = { 0 };
-	uint64_t deadline = pg_loop_now_ms(api->loop) + LAST_MS;
-	int rc = open_log(api, ns, pod, container, LAST_QUERY, deadline, &s, &st, err);
+	struct reading last = { api, ns, pod, container, LAST_QUERY, LAST_MS };
+	uint64_t deadline = patience_ends(&last, UINT64_MAX);
+	int rc = open_log(&last, deadline, &s, &st, err);
 	if (rc < 0)
 		return st.http != 0 && pg_kube_log_is_early(&st) ? 0 : rc;
 	const char *text;
