@@ -26,6 +26,11 @@ static const struct pg_opt options[] = {
 	  .help = "Reset connections that the local program does not take, instead of giving them "
 		  "to the app.",
 	  .at = offsetof(struct pg_redirect_values, no_fallback) },
+	{ .name = "take-probes",
+	  .kind = PG_OPT_FLAG,
+	  .help = "Redirect the kubelet's http and gRPC probes like other connections, instead of "
+		  "leaving them to the app.",
+	  .at = offsetof(struct pg_redirect_values, take_probes) },
 	{ .name = "outgoing",
 	  .kind = PG_OPT_LIST,
 	  .argument = "PORT[:LOCAL]",

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "injector/kube_json.h"
+#include "injector/kube_probes.h"
 #include "proto/base/buf.h"
 
 #define DEFAULT_CONTAINER "kubectl.kubernetes.io/default-container"
@@ -195,6 +196,7 @@ int pg_kube_pod_read(const json_t *pod, const char *container, struct pg_pod *ou
 		return rc;
 	read_ports(pg_json_at(pod, "spec.containers"), false, &p);
 	read_ports(pg_json_at(pod, "spec.initContainers"), true, &p);
+	pg_kube_probes_read(pod, &p.probes);
 	*out = p;
 	return 0;
 }

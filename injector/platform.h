@@ -3,6 +3,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "injector/pod_probes.h"
 #include "proto/base/err.h"
 #include "proto/io/lane.h"
 #include "proto/io/loop.h"
@@ -48,6 +49,7 @@ struct pg_pod {
 		char name[64];
 	} service_ports[PG_POD_PORTS];
 	size_t service_port_count;
+	struct pg_pod_probes probes;
 };
 
 struct pg_target_spec {

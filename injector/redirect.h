@@ -46,7 +46,9 @@ struct pg_redirect_manner {
 	bool no_fallback;  /* what nobody answers here is reset instead of given to the app */
 	bool take_over;    /* from whoever has the port when it is first armed */
 	const char *owner; /* shown to others who want the same port: "ann@laptop" */
-	bool wire;         /* mesh pods: the leg as sent instead of the plaintext one */
+	/* Whose probes reach the app instead, borrowed; NULL: nobody's. */
+	const struct pg_pod_probes *probes;
+	bool wire;                   /* mesh pods: the leg as sent instead of the plaintext one */
 	enum pg_proxy_version proxy; /* how the local program is told who calls */
 	const struct pg_redirect_scope *scope;
 	/* A connection from `peer` that was going to `local`; NULL: nobody asks. */

@@ -229,6 +229,18 @@ static void warn_if_closed(struct run *r, const struct pg_redirect_want *w)
 			       text, w->pod_port);
 }
 
+/* Probes that the local program will answer although nobody said so. */
+static void warn_of_probes(struct run *r, const struct pg_redirect_want *w)
+{
+	const struct pg_pod_probes *probes = &r->job.pod.probes;
+	char local[PG_ADDR_TEXT], text[512];
+	pg_addr_text(&w->local, local);
+	for (size_t i = 0; i < probes->count && !w->outgoing && !r->values->take_probes; i++)
+		if (pg_probe_warning(&probes->items[i], w->pod_port, local, r->values->no_local,
+				     text, sizeof(text)))
+			pg_output_warn(&r->app->out, "%s", text);
+}
+
 /* What now reaches what: when it is up (event "ready"), and when it is up again ("resumed"). */
 static void say_up(struct run *r, const char *event)
 {
@@ -443,6 +455,8 @@ static int serve(struct run *r, const struct pg_operands *ops, struct pg_err *er
 	}
 	say_up(r, "ready");
 	leave_note(r);
+	for (size_t i = 0; i < r->wants.count; i++)
+		warn_of_probes(r, &r->wants.items[i]);
 	if (!r->child) {
 		pg_output_info(&r->app->out, "Ctrl-C gives %s back",
 			       r->wants.count == 1 ? "it" : "them");
@@ -484,16 +498,19 @@ static int want_outgoing(struct run *r, struct pg_err *err)
 static int redirect(struct run *r, const struct pg_operands *ops, struct pg_err *err)
 {
 	int first_port = r->values->pod.selector ? 0 : 1;
-	r->manner = (struct pg_redirect_manner){ .no_local = r->values->no_local,
-						 .no_fallback = r->values->no_fallback,
-						 .take_over = r->values->take_over,
-						 .owner = r->owner,
-						 .taken = on_taken,
-						 .wire = r->values->wire,
-						 .proxy = (enum pg_proxy_version)r->values->proxy,
-						 .scope = &r->scope,
-						 .opened = on_connection,
-						 .ctx = r };
+	r->manner =
+		(struct pg_redirect_manner){ .no_local = r->values->no_local,
+					     .no_fallback = r->values->no_fallback,
+					     .take_over = r->values->take_over,
+					     .owner = r->owner,
+					     .probes = r->values->take_probes ? NULL
+									      : &r->job.pod.probes,
+					     .taken = on_taken,
+					     .wire = r->values->wire,
+					     .proxy = (enum pg_proxy_version)r->values->proxy,
+					     .scope = &r->scope,
+					     .opened = on_connection,
+					     .ctx = r };
 	r->redirects = pg_redirects_new(r->app->loop, &r->app->out.log, &r->manner);
 	if (!r->redirects)
 		return pg_fail(err, -ENOMEM, "start a redirect");

@@ -6,7 +6,7 @@
 struct pg_redirect_values {
 	struct pg_pod_values pod; /* first: pg_pod_opts fills it */
 	const char *local_address;
-	bool no_local, no_fallback;
+	bool no_local, no_fallback, take_probes;
 	bool all_pods, take_over, event;
 	bool wire;
 	int proxy;       /* enum pg_proxy_version */

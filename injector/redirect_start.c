@@ -18,6 +18,21 @@ static void fill_scope(struct pg_redirect_start *m, const struct pg_redirect_sco
 	m->body.n_to = scope->to_count;
 }
 
+/* A port that the kubelet probes: where from, and how. */
+static void fill_probes(struct pg_redirect_start *m, const struct pg_pod_probes *probes)
+{
+	bool grpc;
+	if (!pg_probes_read_first(probes, (uint16_t)m->body.port, &grpc))
+		return;
+	for (size_t i = 0; i < probes->node_count; i++) {
+		m->nodes[i].data = (uint8_t *)probes->nodes[i].bytes;
+		m->nodes[i].len = probes->nodes[i].length;
+	}
+	m->body.nodes = m->nodes;
+	m->body.n_nodes = probes->node_count;
+	m->body.grpc_probes = grpc;
+}
+
 void pg_redirect_start_fill(struct pg_redirect_start *out, uint32_t id,
 			    const struct pg_redirect_want *want,
 			    const struct pg_redirect_manner *manner)
@@ -31,6 +46,8 @@ void pg_redirect_start_fill(struct pg_redirect_start *out, uint32_t id,
 	out->body.owner = (char *)manner->owner;
 	if (want->outgoing)
 		fill_scope(out, manner->scope);
+	else if (manner->probes)
+		fill_probes(out, manner->probes);
 	podgraft__v1__control__init(&out->msg);
 	out->msg.body_case = PODGRAFT__V1__CONTROL__BODY_REDIRECT_START;
 	out->msg.redirect_start = &out->body;

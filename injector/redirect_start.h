@@ -8,6 +8,7 @@ struct pg_redirect_start {
 	Podgraft__V1__RedirectStart body;
 	Podgraft__V1__Network networks[PG_NETWORKS_MAX];
 	Podgraft__V1__Network *list[PG_NETWORKS_MAX];
+	ProtobufCBinaryData nodes[PG_POD_NODES];
 };
 
 void pg_redirect_start_fill(struct pg_redirect_start *out, uint32_t id,
