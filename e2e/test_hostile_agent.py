@@ -116,7 +116,7 @@ def test_a_breach_of_the_protocol_ends_the_link_and_podgraft_says_so(evil, mode)
     assert got.code in (0, 5)  # it may come before the redirect is up
 
 
-def test_131072_connections_cost_little_and_do_not_keep_ctrl_c_away(redirect):
+def test_32768_connections_cost_little_and_do_not_keep_ctrl_c_away(redirect):
     with Listener() as local:  # takes none of them
         v = redirect("open-flood", local.port)
         v.process.send_signal(signal.SIGINT)

@@ -12,7 +12,7 @@
 #include "proto/wire/frame.h"
 #include "proto/wire/msg.h"
 
-enum { OPENS = 1 << 17, NEWS = 200000, PORTS = 5000, OVERRUN = 1000 };
+enum { OPENS = 1 << 15, NEWS = 200000, PORTS = 5000, OVERRUN = 1000 };
 
 int evil_listen(uint16_t *port)
 {
