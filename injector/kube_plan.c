@@ -1,5 +1,6 @@
 #include "injector/kube_plan.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,6 +39,8 @@ static const struct {
 	  false },
 	{ { "create", "events", "to leave an Event on the pod", false, PG_PLAN_UNKNOWN }, false },
 };
+
+static_assert(PG_LEN(rights) + 1 <= PG_PLAN_RIGHTS, "and that of a workload");
 
 /* One plan in the making. */
 struct work {
