@@ -184,6 +184,20 @@ def test_kill_of_the_agent_under_load_everything_goes_where_it_was_meant_within_
     assert report["longest_gap_ms"] < limit[1]
 
 
+def test_a_second_user_learns_whose_it_is_and_may_take_it_over(outgoing, another_user, near, far):
+    first = outgoing()
+    with LocalServer("second") as second:
+        wish = (f"pod/{near.name}", "--outgoing", f"{HTTP}:{second.ports['http']}")
+        refused = another_user.redirect(*wish, ready=False)
+        assert f"outgoing port {HTTP} is redirected by " in refused.error()["message"]
+        assert who_inside(near, far.ip, HTTP) == "laptop"
+        taken = another_user.redirect(*wish, "--take-over")
+        assert who_inside(near, far.ip, HTTP) == "second"
+        assert first.event("taken")["outgoing"] is True
+        assert first.wait() != 0 and taken.stop() == 0
+    assert who_inside(near, far.ip, HTTP) == "far"
+
+
 V2 = b"\r\n\r\n\0\r\nQUIT\n"
 
 
