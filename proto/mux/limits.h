@@ -36,6 +36,13 @@ enum {
 	/* The credit of a stream is sized for this round trip at least: a busy machine schedules no
 	 * finer, and what waits then is the machine, not the path. */
 	PG_RTT_FLOOR_US = 10000,
+	/* What is under way at most, by what is consumed in a round trip: enough to fill the path
+	 * and the time that credit takes back. Where bytes come in bursts (PG_CREDIT_OWN and more
+	 * at once), half a round trip and more apart, the path is not full, or it loses some: what
+	 * follows a lost one waits for it, a round trip or more, and has to be under way meanwhile.
+	 */
+	PG_TRIPS = 2,
+	PG_TRIPS_ROUGH = 4,
 	/* The least round trip is that of the last 15 to 30 s ... */
 	PG_RTT_MEMORY_MS = 15000,
 	/* ... and may rise by those measured while no more than this moved. */

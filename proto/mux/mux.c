@@ -23,9 +23,19 @@ void pg_mux_clock_(struct pg_mux *m, uint64_t now_us)
 		m->now_us = now_us;
 }
 
-uint64_t pg_mux_round_(const struct pg_mux *m)
+struct pg_round pg_mux_round_(const struct pg_mux *m)
 {
-	return pg_max(pg_rtt_least(&m->rtt), PG_RTT_FLOOR_US);
+	return (struct pg_round){ .us = pg_max(pg_rtt_least(&m->rtt), PG_RTT_FLOOR_US),
+				  .trips = m->now_us < m->rough_until_us ? PG_TRIPS_ROUGH
+									 : PG_TRIPS };
+}
+
+void pg_mux_heard_(struct pg_mux *m, size_t n)
+{
+	uint64_t gap_us = m->now_us - m->heard_us;
+	if (n >= PG_CREDIT_OWN && gap_us >= pg_mux_round_(m).us / 2)
+		m->rough_until_us = m->now_us + PG_STALL_MS * 1000ULL;
+	m->heard_us = m->now_us;
 }
 
 void pg_mux_owe_(struct pg_stream *s, unsigned owed)

@@ -20,6 +20,7 @@ struct pg_mux {
 	struct pg_mux_config config;
 	uint64_t now_us; /* the latest time that we were told */
 	uint64_t heard_us;
+	uint64_t rough_until_us;      /* so long the path counts as one that makes bytes wait */
 	uint64_t bytes_in, bytes_out; /* payload of DATA */
 	bool is_awake;  /* the owner was told that there is something to pull, or will see by itself
 			 */
@@ -67,8 +68,11 @@ void pg_mux_wake_(struct pg_mux *m);
 /* Notes the time; a clock that goes back stands still instead. */
 void pg_mux_clock_(struct pg_mux *m, uint64_t now_us);
 
-/* The round trip that credit is measured by, microseconds. */
-uint64_t pg_mux_round_(const struct pg_mux *m);
+/* What credit is measured by. */
+struct pg_round pg_mux_round_(const struct pg_mux *m);
+
+/* `n` bytes of the peer have arrived: notes when they were many and long in coming. */
+void pg_mux_heard_(struct pg_mux *m, size_t n);
 
 /* Marks frames as owed to the peer of `s`. */
 void pg_mux_owe_(struct pg_stream *s, unsigned owed);

@@ -305,7 +305,7 @@ int pg_mux_feed(struct pg_mux *m, const uint8_t *p, size_t n, uint64_t now_us)
 		return m->broken;
 	pg_mux_clock_(m, now_us);
 	if (n > 0)
-		m->heard_us = m->now_us;
+		pg_mux_heard_(m, n);
 	while (n > 0) {
 		ssize_t used =
 			m->header_n < PG_FRAME_HDR ? take_header(m, p, n) : take_payload(m, p, n);

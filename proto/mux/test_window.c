@@ -12,6 +12,8 @@
 
 enum { ROUND = 50000, SECOND = 1000000 };
 
+static const struct pg_round path = { .us = ROUND, .trips = PG_TRIPS };
+
 /* A window that is used to the full for `rounds` round trips from *now on, all that is due granted
  * at the end of each. */
 static void use(struct pg_window *w, struct pg_pool *pool, int rounds, uint64_t *now)
@@ -20,7 +22,7 @@ static void use(struct pg_window *w, struct pg_pool *pool, int rounds, uint64_t 
 		*now += ROUND;
 		size_t n = w->granted;
 		assert_int_equal(pg_window_arrived(w, n), 0);
-		pg_window_consumed(w, pool, n, ROUND, *now);
+		pg_window_consumed(w, pool, n, path, *now);
 		pg_window_grant(w);
 	}
 }
@@ -35,9 +37,9 @@ static void starts_with_its_own(void **state)
 	assert_int_equal(pg_window_arrived(&w, PG_CREDIT_OWN), 0);
 	assert_int_equal(pg_window_arrived(&w, 1), -EPROTO);
 	assert_false(pg_window_is_due(&w));
-	pg_window_consumed(&w, &pool, PG_CREDIT_OWN / 4 - 1, ROUND, 1);
+	pg_window_consumed(&w, &pool, PG_CREDIT_OWN / 4 - 1, path, 1);
 	assert_false(pg_window_is_due(&w));
-	pg_window_consumed(&w, &pool, 1, ROUND, 1);
+	pg_window_consumed(&w, &pool, 1, path, 1);
 	assert_true(pg_window_is_due(&w));
 	assert_int_equal(pg_window_grant(&w), PG_CREDIT_OWN / 4);
 	assert_int_equal(pg_window_grant(&w), 0);
@@ -90,7 +92,7 @@ static void slows_down_with_its_consumer(void **state)
 		now += 10000;
 		size_t n = pg_min(1000, w.granted);
 		assert_int_equal(pg_window_arrived(&w, n), 0);
-		pg_window_consumed(&w, &pool, n, ROUND, now);
+		pg_window_consumed(&w, &pool, n, path, now);
 		if (pg_window_is_due(&w))
 			pg_window_grant(&w);
 	}
@@ -112,12 +114,12 @@ static void holds_on_to_what_is_held(void **state)
 	size_t all = w.granted;
 	assert_int_equal(pg_window_arrived(&w, all), 0);
 	now += 5 * SECOND; /* it stalls */
-	pg_window_consumed(&w, &pool, all / 2, ROUND, now);
+	pg_window_consumed(&w, &pool, all / 2, path, now);
 	assert_true(pool.lent >= w.held - PG_CREDIT_OWN);
 	assert_true(pool.lent < all);
 	pg_window_ended(&w, &pool);
 	assert_int_equal(w.size, w.held);
-	pg_window_consumed(&w, &pool, w.held, ROUND, now);
+	pg_window_consumed(&w, &pool, w.held, path, now);
 	assert_int_equal(pool.lent, 0);
 	assert_false(pg_window_is_due(&w) && pg_window_grant(&w) > 0);
 }

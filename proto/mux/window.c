@@ -46,13 +46,13 @@ int pg_window_arrived(struct pg_window *w, size_t n)
 	return 0;
 }
 
-void pg_window_consumed(struct pg_window *w, struct pg_pool *pool, size_t n, uint64_t round_us,
+void pg_window_consumed(struct pg_window *w, struct pg_pool *pool, size_t n, struct pg_round round,
 			uint64_t now_us)
 {
 	assert(n <= w->held);
 	w->held -= n;
-	bool is_round = pg_rate_consumed(&w->rate, n, round_us, now_us);
-	uint64_t want = w->is_ended ? 0 : 2 * pg_rate_within(&w->rate, round_us);
+	bool is_round = pg_rate_consumed(&w->rate, n, round.us, now_us);
+	uint64_t want = w->is_ended ? 0 : round.trips * pg_rate_within(&w->rate, round.us);
 	fit(w, pool, pg_min(want, PG_CREDIT_OWN + pool->bytes / PG_POOL_SHARE));
 	if (is_round)
 		pg_rate_next(&w->rate, w->size, now_us);

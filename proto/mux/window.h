@@ -29,9 +29,15 @@ void pg_window_fini(struct pg_window *w, struct pg_pool *pool);
 /* `n` bytes arrived: 0, or -EPROTO when they were not granted. */
 int pg_window_arrived(struct pg_window *w, size_t n);
 
-/* `n` <= held bytes were consumed. The window grows or shrinks towards twice what is consumed in a
- * round trip, as the pool allows. `round_us`: the least round trip, PG_RTT_FLOOR_US at least. */
-void pg_window_consumed(struct pg_window *w, struct pg_pool *pool, size_t n, uint64_t round_us,
+/* The path that a window is sized for. */
+struct pg_round {
+	uint64_t us;    /* the least round trip, PG_RTT_FLOOR_US at least */
+	unsigned trips; /* so many times what is consumed in one is to be under way */
+};
+
+/* `n` <= held bytes were consumed. The window grows or shrinks towards what `round` says, as the
+ * pool allows. */
+void pg_window_consumed(struct pg_window *w, struct pg_pool *pool, size_t n, struct pg_round round,
 			uint64_t now_us);
 
 /* Whether so much is due that it is worth a frame: a quarter of the window. */
