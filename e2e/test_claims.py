@@ -125,11 +125,11 @@ def test_status_tells_who_redirects_what_to_who_may_only_read(podgraft, another_
 
 
 def test_status_says_what_is_parked_and_forgets_what_has_ended(podgraft, pod, laptop):
-    podgraft.redirect(f"pod/{pod.name}", f"{HTTP}:1", "--idle", "1s")
+    podgraft.redirect(f"pod/{pod.name}", f"{HTTP}:1")
     assert who(pod.ip, HTTP) == "app"
     redirect, = agents_of(podgraft, pod)[0]["redirects"]
     assert redirect["state"] == "parked" and redirect["note"] == "the laptop does not answer"
-    podgraft.close()
+    assert run(podgraft, "undo", pod.name).code == 0
     until(lambda: not pod.agents(), what="the agent's end")
     assert agents_of(podgraft, pod) == []
     assert "no agent of podgraft" in run(podgraft, "status", pod.name).words
