@@ -221,9 +221,9 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	raise_descriptor_limit();
-	f.all = calloc(OPEN_MOST, sizeof(*f.all));
 	f.epoll = epoll_create1(EPOLL_CLOEXEC);
-	if (!f.all || f.epoll < 0)
+	f.all = calloc(OPEN_MOST, sizeof(*f.all));
+	if (!f.all)
 		return 1;
 	for (size_t i = 0; i < OPEN_MOST; i++)
 		f.all[i].fd = -1;
@@ -236,5 +236,6 @@ int main(int argc, char **argv)
 	       (unsigned long long)f.begun, (unsigned long long)f.refused,
 	       (unsigned long long)f.answered, (unsigned long long)f.ended,
 	       (unsigned long long)f.cut, (unsigned long long)f.lasted_ms);
+	free(f.all);
 	return 0;
 }
