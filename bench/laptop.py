@@ -1,7 +1,6 @@
 """The developer's side: here, or at the far end of a path of 50 ms, 100 Mbit/s and 1 % loss."""
 
 import json
-import os
 import subprocess
 from pathlib import Path
 
@@ -73,7 +72,7 @@ class FarLaptop(Laptop):
     name = "slow"
     title = f"{ROUND_TRIP_MS} ms, {RATE_MBIT} Mbit/s, {LOSS_PERMILLE / 10:g} % loss"
     outside = OUTSIDE
-    table = f"podgraft-bench-{os.getpid()}"
+    table = "podgraft-bench"
 
     def __init__(self, cluster, folder):
         super().__init__(cluster)
@@ -104,7 +103,9 @@ class FarLaptop(Laptop):
         Path(f"/proc/sys/net/ipv4/conf/{LINK}/route_localnet").write_text("1", encoding="ascii")
         port = self.cluster.env["LAB_APISERVER"].rsplit(":", 1)[1]
         rule = f"ip daddr {OUTSIDE} tcp dport {port} dnat to 127.0.0.1:{port}"
-        run("nft", f"add table ip {self.table}; add chain ip {self.table} in {{ type nat hook prerouting priority -100; }}; "
+        # The first two: a table that a killed run has left is taken away.
+        run("nft", f"add table ip {self.table}; delete table ip {self.table}; add table ip {self.table}; "
+                   f"add chain ip {self.table} in {{ type nat hook prerouting priority -100; }}; "
                    f"add rule ip {self.table} in {rule}")
 
     def _kubeconfig(self, folder):
