@@ -195,10 +195,10 @@ static enum pg_first look_http2(const uint8_t *p, size_t n, bool greeted)
 		is_first = false;
 		at += size;
 	}
+	if (verdict != PG_FIRST_MORE && is_acknowledged)
+		return verdict;
 	if (n - at >= FRAME_HEAD && f.len > FRAME_MOST)
 		return PG_FIRST_OTHER;
-	if (verdict != PG_FIRST_MORE)
-		return is_acknowledged ? verdict : PG_FIRST_MORE;
 	return at == n && !is_first && !greeted ? PG_FIRST_GREET : PG_FIRST_MORE;
 }
 

@@ -79,6 +79,9 @@ static struct first_case cases[] = {
 	  BYTES(PREFACE SETTINGS "\0\0\x27\x01\x2d\0\0\0\x01"
 				 "\x02\0\0\0\0\x10\x83" PLAIN "\0\0"),
 	  true, false, PG_FIRST_PROBE },
+	{ "the kubelet's request, and junk",
+	  BYTES(PREFACE SETTINGS ACK REQUEST "\xff\xff\xff\0\0\0\0\0\0"), true, true,
+	  PG_FIRST_PROBE },
 	{ "another path", BYTES(PREFACE SETTINGS "\0\0\x07\x01\x05\0\0\0\x01\x83\x44\x04/abc"),
 	  true, false, PG_FIRST_OTHER },
 	{ "the path of the table", BYTES(PREFACE SETTINGS "\0\0\x03\x01\x05\0\0\0\x01\x83\x86\x84"),

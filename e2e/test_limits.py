@@ -9,7 +9,7 @@ import pytest
 from harness.pods import PORTS
 from harness.sockets import dial, who
 from harness.tools import Load
-from harness.waiting import until
+from harness.waiting import stretched, until
 
 HTTP = PORTS["http"]
 
@@ -26,7 +26,7 @@ def crowd(pod, count):
 
 def assert_parks_and_returns(r, pod, count):
     """Under 100 connections a second: a crowd parks the redirect, and its end brings it back. Nobody is lost."""
-    with Load(pod.ip, HTTP, seconds=6) as load:
+    with Load(pod.ip, HTTP, seconds=int(4 + stretched(2))) as load:
         with crowd(pod, count):
             r.counts(lambda n: n["parked"] > 0, timeout=10)
             until(lambda: who(pod.ip, HTTP) == "app", timeout=2, what="the app's answer")
@@ -53,7 +53,6 @@ def rules(shared_pod):
     return shared_pod.rules()
 
 
-@pytest.mark.usefixtures("lab_only")
 def test_the_memory_of_the_agent_runs_out(podgraft, shared_pod, laptop, rules):
     r = podgraft.redirect_to(laptop, shared_pod, "http", "echo", options=("--memory", "20Mi"))
     assert_parks_and_returns(r, shared_pod, 230)
