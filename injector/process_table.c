@@ -1,6 +1,7 @@
 #include "injector/process_table.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
