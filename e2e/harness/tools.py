@@ -23,13 +23,18 @@ BIN = Path(os.environ.get("E2E_BIN", TOP / "build/dev/bin"))
 PEER_BIN = Path(os.environ.get("E2E_PEER", TOP / "build/dev/bin/peer"))
 
 
+_given = set()  # ports, which may not be in use yet
+
+
 def free_port():
     """A port of this machine that nobody uses: none that the kernel gives to a connection, or Kubernetes to a Service, meanwhile."""
     while True:
         port = random.randrange(16000, 30000)
         with socket.socket() as s, contextlib.suppress(OSError):
             s.bind(("127.0.0.1", port))
-            return port
+            if port not in _given:
+                _given.add(port)
+                return port
 
 
 def stop(process, signo=signal.SIGTERM, timeout=20):
