@@ -261,6 +261,12 @@ static int arm_one(struct pg_redirects *r, size_t i, struct pg_tunnel *t, char m
 	return rc;
 }
 
+void pg_redirects_replan(struct pg_redirects *r, size_t i, const struct pg_redirect_want *want)
+{
+	if (i < r->count)
+		r->entries[i].want = *want;
+}
+
 int pg_redirects_arm(struct pg_redirects *r, struct pg_tunnel *t, char mechanism_out[32],
 		     struct pg_err *err)
 {

@@ -70,6 +70,9 @@ void pg_redirects_free(struct pg_redirects *r);
 int pg_redirects_add(struct pg_redirects *r, const struct pg_redirect_want *want,
 		     struct pg_err *err);
 
+/* What the redirect that was added as number `i` (from 0) is for, from its next arming on. */
+void pg_redirects_replan(struct pg_redirects *r, size_t i, const struct pg_redirect_want *want);
+
 /* Arms over the tunnel what is not armed: 0, and *mechanism_out (32 bytes) is "tproxy" or "nat"; or
  * what the agent said, in words, with a hint. */
 int pg_redirects_arm(struct pg_redirects *r, struct pg_tunnel *t, char mechanism_out[32],
