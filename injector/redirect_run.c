@@ -1,6 +1,5 @@
 #include "injector/redirect_run.h"
 
-
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
