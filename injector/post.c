@@ -27,13 +27,15 @@ struct pg_post *pg_post_new(const struct pg_post_config *config, const struct pg
 
 static void say_ports(struct pg_post *p, const json_t *event)
 {
-	size_t i;
-	json_t *one;
-	json_array_foreach(json_object_get(event, "redirects"), i, one) pg_output_info(
-		&p->config->app->out, "%sport %d of pod '%s' now reaches %s (%s, %s)",
-		pg_json_true(one, "outgoing") ? "outgoing " : "", (int)pg_json_int(one, "port", 0),
-		p->name, pg_json_str(one, "local"), pg_json_str(event, "mechanism"),
-		pg_json_str(event, "transport"));
+	const json_t *redirects = json_object_get(event, "redirects");
+	for (size_t i = 0; i < json_array_size(redirects); i++) {
+		const json_t *one = json_array_get(redirects, i);
+		pg_output_info(&p->config->app->out,
+			       "%sport %d of pod '%s' now reaches %s (%s, %s)",
+			       pg_json_true(one, "outgoing") ? "outgoing " : "",
+			       (int)pg_json_int(one, "port", 0), p->name, pg_json_str(one, "local"),
+			       pg_json_str(event, "mechanism"), pg_json_str(event, "transport"));
+	}
 }
 
 static void take_status(struct pg_post *p, const json_t *event)
