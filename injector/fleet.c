@@ -70,6 +70,8 @@ static void add_up(struct pg_post_sums *sum, const struct pg_post_sums *one)
 	sum->total += one->total;
 	sum->bytes_in += one->bytes_in;
 	sum->bytes_out += one->bytes_out;
+	sum->app += one->app;
+	sum->probes += one->probes;
 }
 
 static void drop_post(struct fleet *f, struct pg_post *p)
@@ -189,9 +191,12 @@ static void show_status(struct fleet *f, const char *what)
 	size_t up = count_up(f);
 	for (size_t i = 0; i < f->count; i++)
 		add_up(&sum, &f->posts[i]->sums);
-	pg_output_status(out, "%s %zu of %zu pods: %lld open, %lld in all, %.1f MB in, %.1f MB out",
+	pg_output_status(out,
+			 "%s %zu of %zu pods: %lld open, %lld in all, %lld by the app, "
+			 "%lld probes, %.1f MB in, %.1f MB out",
 			 what, up, f->count, (long long)sum.open, (long long)sum.total,
-			 (double)sum.bytes_in / 1e6, (double)sum.bytes_out / 1e6);
+			 (long long)sum.app, (long long)sum.probes, (double)sum.bytes_in / 1e6,
+			 (double)sum.bytes_out / 1e6);
 	if (up != f->told_up || f->count != f->told_pods)
 		pg_output_event(out, "pods", "{s:I, s:I}", "up", (json_int_t)up, "pods",
 				(json_int_t)f->count);

@@ -40,12 +40,16 @@ static void say_ports(struct pg_post *p, const json_t *event)
 
 static void take_status(struct pg_post *p, const json_t *event)
 {
-	p->sums = (struct pg_post_sums){
-		.open = pg_json_int(event, "open", 0),
-		.total = pg_json_int(event, "total", 0),
-		.bytes_in = pg_json_int(event, "bytes_in", 0),
-		.bytes_out = pg_json_int(event, "bytes_out", 0),
-	};
+	p->sums.open = pg_json_int(event, "open", 0);
+	p->sums.total = pg_json_int(event, "total", 0);
+	p->sums.bytes_in = pg_json_int(event, "bytes_in", 0);
+	p->sums.bytes_out = pg_json_int(event, "bytes_out", 0);
+}
+
+static void take_counts(struct pg_post *p, const json_t *event)
+{
+	p->sums.app = pg_json_int(event, "app", 0);
+	p->sums.probes = pg_json_int(event, "probes", 0);
 }
 
 /* The same event, for programs, with the name of its pod. */
@@ -85,6 +89,8 @@ static void on_told(void *ctx, const json_t *event)
 		if (p->config->is_news(p->config->ctx, text))
 			pg_output_warn(&p->config->app->out, "%s", text);
 	} else {
+		if (strcmp(name, "counts") == 0)
+			take_counts(p, event);
 		say_link(p, name, event);
 		pass_on(p, event);
 	}

@@ -19,6 +19,7 @@ struct pg_post_config {
 /* What its connections were and are. */
 struct pg_post_sums {
 	json_int_t open, total, bytes_in, bytes_out;
+	json_int_t app, probes; /* that the app served */
 };
 
 struct pg_post { /* read-only outside, but for the marks of its owner */
