@@ -48,6 +48,8 @@ static struct row rows[] = {
 	{ "merge of text", "a:\n  <<: text\n", -EINVAL, "line 2: '<<'" },
 	{ "invalid UTF-8", "a: \xff", -EINVAL, "line 1" },
 	{ "NUL in a key", "\"a\\0b\": 1", -EINVAL, "line 1: a key must be text" },
+	{ "NUL in a text", "a: \"b\\0c\"", -EINVAL, "line 1: a text with a NUL in it" },
+	{ "NUL in a text of JSON", "{\"a\": \"b\\u0000c\"}", -EINVAL, "line 1: a text with a NUL" },
 	{ "many laughs",
 	  "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\n"
 	  "c: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\nd: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\n"

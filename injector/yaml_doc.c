@@ -60,13 +60,15 @@ static json_t *plain_value(const char *text, size_t n)
 	return json_stringn(text, n);
 }
 
-static json_t *scalar_value(const yaml_event_t *ev)
+/* NUL, which only an escape can bring, would end the text early for whoever reads it in C. */
+static int read_scalar(struct reader *r, const yaml_event_t *ev, json_t **out)
 {
 	const char *text = (const char *)ev->data.scalar.value;
 	size_t n = ev->data.scalar.length;
-	if (ev->data.scalar.plain_implicit && strlen(text) == n)
-		return plain_value(text, n);
-	return json_stringn(text, n);
+	if (strlen(text) != n)
+		return fail_here(r, &ev->start_mark, "a text with a NUL in it");
+	*out = ev->data.scalar.plain_implicit ? plain_value(text, n) : json_stringn(text, n);
+	return 0;
 }
 
 static int read_alias(struct reader *r, const yaml_event_t *ev, json_t **out)
@@ -171,7 +173,7 @@ static int read_node(struct reader *r, const yaml_event_t *first, unsigned depth
 		rc = read_alias(r, first, &value);
 	} else if (first->type == YAML_SCALAR_EVENT) {
 		anchor = first->data.scalar.anchor;
-		value = scalar_value(first);
+		rc = read_scalar(r, first, &value);
 	} else if (first->type == YAML_SEQUENCE_START_EVENT) {
 		anchor = first->data.sequence_start.anchor;
 		value = json_array();
