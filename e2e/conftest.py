@@ -34,8 +34,8 @@ def cluster():
     c.kubectl("create", "namespace", namespace)
     c.namespace = namespace
     yield c
-    subprocess.run(["kubectl", "delete", "namespace", namespace, "--wait=true", "--timeout=120s"], env=c.env, check=False,
-                   capture_output=True)
+    subprocess.run(["kubectl", "delete", "namespace", namespace, f"--wait={'false' if c.is_lab else 'true'}", "--timeout=120s"],
+                   env=c.env, check=False, capture_output=True)
 
 
 def lent_pod(cluster):
