@@ -57,8 +57,9 @@ def _(line, _size):
         line.process.wait()
         ends = _ends(seen(client), seen(server))
     if isinstance(line, ForwardLine):
+        new = (True, "clients are served" if line.serves() else "clients are refused")
         line.restart()
-        return _told(ends, (True, "clients are refused"))
+        return _told(ends, new)
     app = _back_to_app(line, 15)
     clean = _within(lambda: line.pod.rules() == line.rules, 15)
     line.restart()
