@@ -1,10 +1,18 @@
 """Connections live as long as their two ends want, whatever begins and ends around them."""
 
+import contextlib
+import fcntl
 import os
+import pty
+import re
 import signal
+import struct
+import subprocess
+import termios
 
 from harness.pods import PORTS
 from harness.sockets import dial, echoes, ending, read_exactly, who
+from harness.tools import LocalServer, stop
 from harness.waiting import until
 
 HTTP, GREET = PORTS["http"], PORTS["greet"]
@@ -112,6 +120,34 @@ def test_after_draining_nothing_is_left_but_the_idle_agent_which_ends_by_itself(
     until(lambda: pod.agents() == [], timeout=10, what="the idle agent's end")
     assert pod.container(agent)["state"]["terminated"]["exitCode"] == 0
     assert pod.listeners() == listeners
+
+
+def test_on_a_terminal_one_line_counts_who_served_whom(podgraft, shared_pod):
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 200, 0, 0))
+    os.set_blocking(master, False)
+    shown = []
+
+    def shows(pattern):
+        with contextlib.suppress(BlockingIOError):
+            shown.append(os.read(master, 65536).decode())
+        return re.search(pattern, "".join(shown))
+    with LocalServer() as server:
+        process = subprocess.Popen(podgraft.command("redirect", *podgraft.graft, shared_pod.name, f"{HTTP}:{server.ports['http']}"),
+                                   env={**podgraft.env, "TERM": "xterm"}, stdin=slave, stdout=slave, stderr=slave)
+        try:
+            until(lambda: shows(r"now reaches"), what="the redirect")
+            assert who(shared_pod.ip, HTTP) == who(shared_pod.ip, HTTP) == "laptop"
+            until(lambda: shows(r"redirecting: 0 open, 2 in all, \d"), timeout=5, what="the line")
+            server.close()
+            assert who(shared_pod.ip, HTTP) == "app"
+            until(lambda: shows(r"parked: 0 open, \d in all, 1 by the app, 0 probes, "), timeout=5, what="the app in the line")
+            process.send_signal(signal.SIGINT)
+            assert process.wait(10) == 0
+        finally:
+            stop(process)
+            os.close(slave)
+            os.close(master)
 
 
 def test_an_agent_that_ended_is_replaced(lab_only, podgraft, pod, laptop):

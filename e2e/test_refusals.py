@@ -225,3 +225,23 @@ def test_a_state_folder_that_cannot_be_made(same_user, shared_pod):
     assert (found.code, found.hint) == (6, "set XDG_STATE_HOME to a folder that you can write to")
     found = refused(same_user, "inject", shared_pod.name, env={"XDG_STATE_HOME": "", "HOME": ""}, whole=True)
     assert (found.code, found.hint) == (6, "set HOME or XDG_STATE_HOME")
+
+
+def test_a_full_disk(lab_only, podgraft, shared_pod, tmp_path):
+    """Without a key nothing goes; without a record of the agent all does, but for finding that agent again."""
+    ran(podgraft, "inject", shared_pod.name)
+    key = tmp_path / "podgraft/key"
+    assert key.exists()
+    full = tmp_path / "full"
+    full.mkdir()
+    fill = 'mount -t tmpfs -o size=8k none "$0" && mkdir -m 700 "$0/podgraft" && for f in $KEY; do cp -p "$f" "$0/podgraft"; done; ' \
+           'cat /dev/zero >"$0/rest" 2>/dev/null; exec "$@"'
+
+    def inject(keys):
+        return subprocess.run(["unshare", "--mount", "sh", "-c", fill, full, *podgraft.command("inject", *podgraft.graft, shared_pod.name)],
+                              env={**podgraft.env, "XDG_STATE_HOME": str(full), "KEY": keys}, text=True, capture_output=True, check=False)
+    done = inject("")
+    assert done.returncode == 6 and "No space left on device" in done.stderr and "  hint: is the disk full" in done.stderr, done
+    done = inject(str(key))
+    assert done.returncode == 0 and re.fullmatch(r"podgraft-\w+ \d+\n", done.stdout), done
+    assert "No space left on device: the next command will graft another agent" in done.stderr, done
