@@ -52,6 +52,15 @@ def test_podgraft_stopped_for_30_s_fails_open_and_returns_by_itself(redirect, sh
     await_idle(shared_pod, redirect.up["container"], clean)
 
 
+def test_podgraft_that_wakes_up_when_its_agent_has_ended_grafts_another(podgraft, pod, laptop):
+    r = podgraft.redirect_to(laptop, pod, "http", options=["--idle", "3s"])
+    with stopped(r.process.pid):
+        until(lambda: pod.agents() == [], timeout=25, what="the end of the agent that nobody needs")
+    again = r.event("resumed", 20)
+    assert not again["reused"] and again["container"] != r.up["container"]
+    answers(pod, "laptop", 1)
+
+
 @pytest.mark.parametrize("signo", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_and_sigterm_give_the_port_back_at_once_and_lose_nobody(redirect, shared_pod, clean, signo):
     with Clients(shared_pod) as clients:

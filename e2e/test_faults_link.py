@@ -7,7 +7,7 @@ import time
 import pytest
 
 from harness.away import Away
-from harness.faults import Clients, answers, lost_since
+from harness.faults import Clients, answers, await_idle, lost_since
 from harness.tools import LocalServer, Podgraft
 from harness.waiting import stretched
 
@@ -51,6 +51,8 @@ def test_a_link_cut_without_a_fin_is_known_within_10_s_and_returns_when_it_is_wh
         answers(pod, "laptop", 1)
         report = clients.end()
     assert lost_since(report, cut) == []
+    assert r.stop() == 0
+    await_idle(pod, r.up["container"], rules)
 
 
 def test_a_laptop_that_sleeps_finds_its_redirect_again_when_it_wakes_up(away, far_redirect, pod):
@@ -70,3 +72,5 @@ def test_a_laptop_that_sleeps_finds_its_redirect_again_when_it_wakes_up(away, fa
         answers(pod, "laptop", 1)
         report = clients.end()
     assert lost_since(report, asleep) == []
+    assert r.stop() == 0
+    await_idle(pod, r.up["container"], rules)

@@ -22,11 +22,6 @@ class Clients(Load):
         super().__init__(pod.ip, port, seconds=3600, rate=rate)
         time.sleep(1)  # so that there are connections of all ages when something happens
 
-    def end(self):
-        """The report, once no connection is open any more."""
-        self.process.send_signal(signal.SIGTERM)
-        return self.result()
-
 
 def lost_since(report, moment):
     """Connections that began after that time (of time.time()) and were not answered."""

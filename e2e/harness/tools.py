@@ -93,6 +93,11 @@ class Load:
         text, _ = self.process.communicate(timeout=stretched(120))
         return last_object(text)
 
+    def end(self):
+        """The report, once no connection is open any more."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.result()
+
     def close(self):
         stop(self.process)
 
