@@ -10,7 +10,13 @@
 #include "proto/base/num.h"
 #include "proto/wire/auth.h"
 
-enum { POLL_MS = 1000, SILENT_MS = 2000, PATH_MAX_BYTES = 8192, TRIES = 5 };
+enum {
+	POLL_MS = 1000,
+	SILENT_MS = 2000,
+	LIST_MS = 15000, /* for many pods over a slow path, however short the caller's patience */
+	PATH_MAX_BYTES = 8192,
+	TRIES = 5
+};
 
 struct pg_kube_watch {
 	struct pg_kube_api *api;
@@ -133,6 +139,21 @@ static void list_item(void *ctx, json_t *item)
 	json_array_append(w->items, item);
 }
 
+/* All of the collection. Not -ETIMEDOUT: that means that the caller's time is over, and nothing is
+ * new. */
+static int take_list(struct pg_kube_watch *w, struct pg_kube_request *rq, struct pg_err *err)
+{
+	struct pg_kube_list list = { list_reset, list_item, w };
+	struct pg_err why = { .code = 0 };
+	rq->deadline_ms = pg_max(rq->deadline_ms, pg_loop_now_ms(w->api->loop) + LIST_MS);
+	int rc = pg_kube_each(w->api, rq, &list, w->rv, sizeof(w->rv), &why);
+	if (rc == -ETIMEDOUT)
+		rc = why.code = -EHOSTUNREACH;
+	if (rc < 0 && err)
+		*err = why;
+	return rc;
+}
+
 /* Reads how things are now into `items`, and the version from which a watch goes on. */
 static int take_reading(struct pg_kube_watch *w, uint64_t deadline_ms, struct pg_err *err)
 {
@@ -142,10 +163,9 @@ static int take_reading(struct pg_kube_watch *w, uint64_t deadline_ms, struct pg
 		.path = w->read_path,
 		.deadline_ms = deadline_ms,
 	};
-	struct pg_kube_list list = { list_reset, list_item, w };
 	w->poll_at_ms = pg_loop_now_ms(w->api->loop) + POLL_MS;
 	if (!w->is_single)
-		return pg_kube_each(w->api, &rq, &list, w->rv, sizeof(w->rv), err);
+		return take_list(w, &rq, err);
 	json_t *pod = NULL;
 	list_reset(w);
 	int rc = pg_kube_call(w->api, &rq, &pod, NULL, err);

@@ -20,7 +20,8 @@ struct pg_kube_watch *pg_kube_watch_new(struct pg_kube_api *api, const char *ns,
 void pg_kube_watch_free(struct pg_kube_watch *w);
 
 /* Waits for the next change: 0 with *change and *pod_out, which is the caller's; -ETIMEDOUT at
- * `deadline_ms` (the watch lives on); or why it cannot go on. */
+ * `deadline_ms` (the watch lives on); or why it cannot go on. A list of pods that is on its way
+ * then is waited for all the same, 15 s at most. */
 int pg_kube_watch_next(struct pg_kube_watch *w, uint64_t deadline_ms, enum pg_kube_change *change,
 		       json_t **pod_out, struct pg_err *err);
 
