@@ -1,8 +1,10 @@
 """--all-pods: every replica is redirected, those that come later as well, and those that go are let go."""
 
 import json
+import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -89,6 +91,17 @@ def test_killed_with_kill_9_every_pod_is_given_back(cluster, podgraft, deploymen
     began = time.monotonic()
     until(lambda: all_reach(cluster, deployment, "app", 3), timeout=15, what="the app in every pod")
     assert time.monotonic() - began < stretched(15)
+
+
+def test_the_podgraft_of_a_pod_that_is_killed_is_started_again(cluster, podgraft, deployment, laptop_http):
+    r = podgraft.redirect(f"deploy/{deployment}", f"8080:{laptop_http.ports['http']}", "--all-pods")
+    until(lambda: all_reach(cluster, deployment, "laptop", 3), what="three redirected pods")
+    pid = r.process.pid
+    os.kill(int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0]), signal.SIGKILL)
+    failed = r.event("failed")
+    assert failed["again"] and "was killed or has crashed (exit 137)" in failed["error"]["message"], failed
+    until(lambda: all_reach(cluster, deployment, "laptop", 3), timeout=30, what="three redirected pods again")
+    assert stop(r.process, signal.SIGINT) == 0
 
 
 def test_a_command_runs_once_all_are_redirected(cluster, podgraft, deployment, laptop_http):

@@ -17,6 +17,8 @@ enum {
 	TICK_MS = 500,
 	TEXTS_MAX = 32, /* different warnings within NEWS_MS */
 	NEWS_MS = 10000,
+	CHILD_END_MS = 5000, /* for "-- COMMAND" to end when no pod can be redirected any more */
+	EXIT_SIGNAL = 128,
 };
 
 struct fleet {
@@ -33,6 +35,7 @@ struct fleet {
 	uint64_t texts_ms; /* when the first of them was */
 	size_t told_up, told_pods;
 	int exit_status; /* of "-- COMMAND" that could not be started */
+	int signo;       /* the last one, ours or the command's */
 	bool was_up;     /* some pod was redirected */
 	bool is_full;    /* said that there are more pods than we take */
 	bool recounts;   /* the pods are being read anew: who is not among them is gone */
@@ -76,6 +79,10 @@ static void add_up(struct pg_post_sums *sum, const struct pg_post_sums *one)
 
 static void drop_post(struct fleet *f, struct pg_post *p)
 {
+	if (p->is_gone && !f->leaving) {
+		pg_output_info(&f->app->out, "pod '%s' is gone", p->name);
+		pg_output_event(&f->app->out, "gone", "{s:s}", "pod", p->name);
+	}
 	add_up(&f->gone, &p->sums);
 	for (size_t i = 0; i < f->count; i++) {
 		if (f->posts[i] == p) {
@@ -92,14 +99,10 @@ static void on_ended(void *ctx, struct pg_post *p)
 	f->stirred = true;
 	if (f->leaving)
 		return;
-	if (!p->is_gone) {
-		if (p->failures > 0)
-			pg_post_failed(p);
-		return;
-	}
-	pg_output_info(&f->app->out, "pod '%s' is gone", p->name);
-	pg_output_event(&f->app->out, "gone", "{s:s}", "pod", p->name);
-	drop_post(f, p);
+	if (p->is_gone)
+		drop_post(f, p);
+	else if (p->failures > 0)
+		pg_post_failed(p);
 }
 
 static struct pg_post *find(struct fleet *f, const char *uid)
@@ -132,6 +135,8 @@ static int add_pod(struct fleet *f, const struct pg_pod_change *change, struct p
 
 static void let_go(struct fleet *f, struct pg_post *p)
 {
+	if (p->is_gone) /* and has been told: the second signal would cut its connections */
+		return;
 	p->is_gone = true;
 	if (p->member)
 		pg_post_signal(p, SIGTERM);
@@ -142,6 +147,8 @@ static void let_go(struct fleet *f, struct pg_post *p)
 static int take_change(struct fleet *f, const struct pg_pod_change *change, struct pg_err *err)
 {
 	struct pg_post *p = find(f, change->uid);
+	if (f->leaving)
+		return 0;
 	if (!p)
 		return change->is_usable ? add_pod(f, change, err) : 0;
 	p->is_seen = true;
@@ -215,6 +222,7 @@ static void signal_members(struct fleet *f, int signo)
 static void on_signal(void *ctx, int signo)
 {
 	struct fleet *f = ctx;
+	f->signo = signo;
 	if (f->child && !pg_child_has_ended(f->child)) {
 		if (signo != SIGINT)
 			pg_child_signal(f->child, signo);
@@ -228,9 +236,25 @@ static void on_signal(void *ctx, int signo)
 static void on_child_ended(void *ctx)
 {
 	struct fleet *f = ctx;
-	f->leaving = f->stirred = true;
-	signal_members(f, SIGINT);
+	f->stirred = true;
+	if (f->leaving) /* the members have been told, or will be */
+		return;
+	f->leaving = true;
+	signal_members(f, f->signo ? f->signo : SIGINT);
 	pg_loop_interrupt(f->app->loop, true);
+}
+
+/* "-- COMMAND" has nothing to serve any more: it is asked to end, and gets a little time to. */
+static void end_child(struct fleet *f)
+{
+	uint64_t deadline = pg_loop_now_ms(f->app->loop) + CHILD_END_MS;
+	if (!f->child || pg_child_has_ended(f->child))
+		return;
+	pg_child_signal(f->child, SIGTERM);
+	while (!pg_child_has_ended(f->child) && pg_loop_now_ms(f->app->loop) < deadline) {
+		f->stirred = false;
+		pg_loop_wait(f->app->loop, &f->stirred, deadline);
+	}
 }
 
 /* Why no pod could be redirected: the words of one of them. */
@@ -333,7 +357,7 @@ static int follow(struct fleet *f, struct pg_err *err)
 			pg_loop_wait(loop, &f->leaving, now + pg_back_off_next(&back_off, dice));
 			rc = 0;
 		}
-		if (rc == 0)
+		if (rc == 0 && !f->leaving)
 			rc = tick(f, began_ms, err);
 	}
 	f->job.platform->ops->unfollow(f->job.platform, pods);
@@ -345,8 +369,10 @@ static void bring_down(struct fleet *f, bool failed)
 {
 	pg_loop_interrupt(f->app->loop, false);
 	f->leaving = true;
-	if (failed)
+	if (failed) {
+		end_child(f);
 		signal_members(f, SIGTERM);
+	}
 	while (count_members(f) > 0) {
 		show_status(f, "draining");
 		f->stirred = false;
@@ -376,6 +402,8 @@ int pg_fleet_run(struct pg_app *app, const struct pg_redirect_values *values, co
 		pg_output_event(&app->out, "ended", "{s:I}", "connections", f->gone.total);
 	if (rc == 0 && f->child && pg_child_has_ended(f->child))
 		rc = pg_child_status(f->child);
+	else if (rc == 0 && ops->command) /* a signal came before it was started */
+		rc = EXIT_SIGNAL + f->signo;
 	if (rc < 0 && f->exit_status) {
 		pg_output_error(&app->out, err);
 		rc = f->exit_status;

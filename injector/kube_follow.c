@@ -51,7 +51,8 @@ int pg_kube_follow_next(struct pg_pod_follow *f, uint64_t deadline_ms, struct pg
 		int rc = pg_kube_watch_next(f->watch, deadline_ms, &change, &pod, err);
 		if (rc < 0)
 			return rc;
-		*out = (struct pg_pod_change){ .is_gone = change == PG_KUBE_GONE,
+		bool has_ended = pg_kube_pod_life(pod) == PG_KUBE_FINISHED;
+		*out = (struct pg_pod_change){ .is_gone = change == PG_KUBE_GONE || has_ended,
 					       .is_usable = is_usable(pod) };
 		bool is_pod = pg_json_copy(pod, "metadata.name", out->name, sizeof(out->name)) &&
 			      pg_json_copy(pod, "metadata.uid", out->uid, sizeof(out->uid));

@@ -81,7 +81,7 @@ struct pg_graft {
 struct pg_pod_change {
 	char name[254];
 	char uid[PG_NAME_MAX + 1];
-	bool is_gone;   /* it was deleted */
+	bool is_gone;   /* it was deleted, or has ended for good */
 	bool is_usable; /* it runs, and nobody deletes it */
 };
 

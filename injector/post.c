@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -41,15 +42,15 @@ static void say_ports(struct pg_post *p, const json_t *event)
 static void take_status(struct pg_post *p, const json_t *event)
 {
 	p->sums.open = pg_json_int(event, "open", 0);
-	p->sums.total = pg_json_int(event, "total", 0);
-	p->sums.bytes_in = pg_json_int(event, "bytes_in", 0);
-	p->sums.bytes_out = pg_json_int(event, "bytes_out", 0);
+	p->sums.total = p->before.total + pg_json_int(event, "total", 0);
+	p->sums.bytes_in = p->before.bytes_in + pg_json_int(event, "bytes_in", 0);
+	p->sums.bytes_out = p->before.bytes_out + pg_json_int(event, "bytes_out", 0);
 }
 
 static void take_counts(struct pg_post *p, const json_t *event)
 {
-	p->sums.app = pg_json_int(event, "app", 0);
-	p->sums.probes = pg_json_int(event, "probes", 0);
+	p->sums.app = p->before.app + pg_json_int(event, "app", 0);
+	p->sums.probes = p->before.probes + pg_json_int(event, "probes", 0);
 }
 
 /* The same event, for programs, with the name of its pod. */
@@ -89,17 +90,34 @@ static void on_told(void *ctx, const json_t *event)
 		if (p->config->is_news(p->config->ctx, text))
 			pg_output_warn(&p->config->app->out, "%s", text);
 	} else {
-		if (strcmp(name, "counts") == 0)
+		bool has_ended = strcmp(name, "ended") == 0;
+		if (has_ended || strcmp(name, "counts") == 0)
 			take_counts(p, event);
+		if (has_ended) /* since the last status there may have been more */
+			p->sums.total = p->before.total + pg_json_int(event, "connections", 0);
 		say_link(p, name, event);
 		pass_on(p, event);
 	}
 }
 
-/* Whether a failure may pass by itself: the cluster's may, a person's mistake does not. */
+/* Whether a failure may pass by itself: the cluster's, the link's and our own may, a person's
+ * mistake does not. */
 static bool may_pass(const json_t *error)
 {
-	return strcmp(pg_json_str(error, "class"), pg_whose_name(PG_CLUSTER)) == 0;
+	static const enum pg_whose passing[] = { PG_CLUSTER, PG_LINK, PG_US };
+	for (size_t i = 0; i < PG_LEN(passing); i++)
+		if (strcmp(pg_json_str(error, "class"), pg_whose_name(passing[i])) == 0)
+			return true;
+	return false;
+}
+
+/* For one that was killed or has crashed, and could not say so itself. */
+static json_t *last_words(int status)
+{
+	char text[64];
+	snprintf(text, sizeof(text), "its podgraft was killed or has crashed (exit %d)", status);
+	return json_pack("{s:s, s:s, s:s, s:i}", "message", text, "hint", "", "class",
+			 pg_whose_name(PG_US), "code", status);
 }
 
 static void on_ended(void *ctx, int status)
@@ -110,6 +128,9 @@ static void on_ended(void *ctx, int status)
 	p->member = NULL;
 	p->is_up = false;
 	p->sums.open = 0;
+	p->before = p->sums;
+	if (status != 0 && !p->error)
+		p->error = last_words(status);
 	p->failures += status != 0;
 	p->is_given_up = status == 0 || !may_pass(p->error);
 	p->again_ms = pg_loop_now_ms(p->config->app->loop) + ((uint64_t)AGAIN_MS << doublings);
