@@ -8,11 +8,13 @@ import time
 
 import pytest
 
+from harness import workloads
 from harness.faults import Clients, answers, await_idle, lost_since
 from harness.pods import PORTS, make_deployment, pods_of
 from harness.sockets import dial, echoes, ending, who
 from harness.tools import Load, LocalServer, free_port, who_inside
 from harness.waiting import stretched, until
+from harness.workloads import apply
 
 HTTP = PORTS["http"]
 
@@ -105,6 +107,15 @@ def test_a_pod_that_is_gone_for_good_ends_it_in_plain_words(pod, fresh):
     error = r.error(timeout=15)
     assert (r.wait(), error["code"], error["class"]) == (4, 4, "target")
     assert error["message"].startswith(f"find pod '{pod.name}': not found in namespace ") and error["hint"]
+
+
+def test_a_pod_that_has_ended_ends_it_too(cluster, podgraft, laptop):
+    apply(cluster, workloads.pod("brief", activeDeadlineSeconds=20, restartPolicy="Never"))
+    cluster.kubectl("wait", "pod/brief", "--for=condition=Ready", "--timeout=20s")
+    r = podgraft.redirect("pod/brief", f"8080:{laptop.ports['http']}")
+    error = r.error(timeout=60)
+    assert (r.wait(), error["class"], error["message"]) == (4, "target", "pod 'brief' has ended (Failed)")
+    cluster.kubectl("delete", "pod/brief", "--wait=false")
 
 
 def test_a_stopped_agent_the_app_answers_within_10_s_until_it_goes_on(pod, fresh):

@@ -220,6 +220,13 @@ static int await_node(struct search *s, struct pg_err *err)
 	return rc == -ETIMEDOUT ? never_scheduled(s, err) : rc;
 }
 
+static int has_ended(const struct search *s, int code, struct pg_err *err)
+{
+	pg_fail(err, code, "pod '%s' has ended (%s).", s->rank.name,
+		pg_json_str(s->best, "status.phase"));
+	return pg_hint(err, PG_TARGET, "choose a pod that runs: kubectl -n %s get pods", s->ns);
+}
+
 /* Refuses a pod in which the kubelet would start nothing. */
 static int check_life(struct search *s, struct pg_err *err)
 {
@@ -229,10 +236,8 @@ static int check_life(struct search *s, struct pg_err *err)
 	if (life == PG_KUBE_LIVE)
 		return 0;
 	if (life == PG_KUBE_FINISHED)
-		pg_fail(err, -ESHUTDOWN, "pod '%s' has ended (%s).", s->rank.name,
-			pg_json_str(s->best, "status.phase"));
-	else
-		pg_fail(err, -ESHUTDOWN, "pod '%s' is being deleted.", s->rank.name);
+		return has_ended(s, -ESHUTDOWN, err);
+	pg_fail(err, -ESHUTDOWN, "pod '%s' is being deleted.", s->rank.name);
 	return pg_hint(err, PG_TARGET, "choose a pod that runs: kubectl -n %s get pods", s->ns);
 }
 
@@ -242,7 +247,7 @@ static bool worth_waiting(const struct search *s)
 	return s->live == 0 && (!s->best || pg_kube_pod_life(s->best) == PG_KUBE_DELETING);
 }
 
-/* The pod called `name`. */
+/* The pod called `name`. One that has ended is as good as deleted: nothing replaces it. */
 static int by_name(struct search *s, const char *name, struct pg_err *err)
 {
 	struct pg_target t = { .kind = PG_KIND_POD };
@@ -253,7 +258,7 @@ static int by_name(struct search *s, const char *name, struct pg_err *err)
 		return rc;
 	pg_kube_rank_read(s->best, &s->rank);
 	s->live = 1;
-	return 0;
+	return pg_kube_pod_life(s->best) == PG_KUBE_FINISHED ? has_ended(s, -ENOENT, err) : 0;
 }
 
 static int by_selector(struct search *s, struct pg_err *err)
