@@ -114,7 +114,7 @@ static int run(struct pg_app *app, void *values, const struct pg_operands *ops, 
 	if (rc == 0)
 		rc = v->all_pods && !v->pod.only ? pg_fleet_run(app, v, target, ops, err)
 						 : pg_redirect_run(app, v, target, ops, err);
-	if (rc >= 0 || !ops->command)
+	if (rc >= 0 || !ops->command || (rc == -ECANCELED && app->signo)) /* its own exit code */
 		return rc;
 	pg_output_error(&app->out, err);
 	return OWN_FAILURE;

@@ -183,8 +183,8 @@ enum pg_reset pg_redirects_opened(void *ctx, struct pg_stream *s, const Podgraft
 		drop(c);
 		return PG_RESET_LIMIT;
 	}
-	pg_relay_attach(c->relay, s);
-	*relay_out = c->relay;
+	*relay_out = c->relay; /* `c` may end while it is attached */
+	pg_relay_attach(*relay_out, s);
 	return 0;
 }
 
@@ -210,8 +210,9 @@ static int explain(const Podgraft__V1__RedirectStatus *st, const struct pg_redir
 	pg_sanitize(holder);
 	time_t since = (time_t)st->since;
 	struct tm tm;
-	if (st->since > 0 && localtime_r(&since, &tm))
-		strftime(when, sizeof(when), " since %F %T", &tm);
+	if (st->since > 0 && localtime_r(&since, &tm) &&
+	    strftime(when, sizeof(when), " since %F %T", &tm) == 0)
+		when[0] = '\0'; /* a year of many digits: nobody's clock */
 	pg_fail(err, -st->code, "%sport %u is redirected by %s%s.", word, want->pod_port,
 		holder[0] ? holder : "somebody else", when);
 	if (st->code == EEXIST) /* the same agent, hence the same key */
@@ -238,6 +239,12 @@ static void start_message(const struct entry *e, struct pg_redirect_start *out)
 	out->body.take_over = e->all->manner->take_over && !e->was_armed;
 }
 
+static void take_mechanism(const char *text, char out[32])
+{
+	snprintf(out, 32, "%s", text);
+	pg_sanitize(out); /* now valid UTF-8 however it was cut: JSON takes nothing else */
+}
+
 static int arm_one(struct pg_redirects *r, size_t i, struct pg_tunnel *t, char mechanism_out[32],
 		   struct pg_err *err)
 {
@@ -254,7 +261,7 @@ static int arm_one(struct pg_redirects *r, size_t i, struct pg_tunnel *t, char m
 	else if (st->state != PODGRAFT__V1__REDIRECT_STATE__REDIRECT_STATE_ARMED)
 		rc = explain(st, &e->want, err);
 	else if (!e->want.outgoing || !mechanism_out[0])
-		snprintf(mechanism_out, 32, "%s", st->text);
+		take_mechanism(st->text, mechanism_out);
 	pg_msg_free(answer);
 	e->armed = rc == 0;
 	e->was_armed = e->was_armed || e->armed;

@@ -29,13 +29,13 @@ static void leave(struct pg_run *r)
 static void on_signal(void *ctx, int signo)
 {
 	struct pg_run *r = ctx;
+	r->signo = signo;
 	if (r->child && !pg_child_has_ended(r->child)) {
 		if (signo != SIGINT)
 			pg_child_signal(r->child, signo);
 		return;
 	}
 	r->interrupts++;
-	r->signo = signo;
 	if (r->leaving)
 		pg_loop_interrupt(r->app->loop, true); /* the second one waits for nothing */
 	else

@@ -15,6 +15,7 @@ static void on_lost(void *ctx, const struct pg_err *why)
 {
 	struct pg_run *r = ctx;
 	r->lost = *why;
+	pg_sanitize(r->lost.what); /* an agent's or a server's words, maybe cut within a letter */
 	r->is_lost = true;
 	r->stirred = true;
 }
