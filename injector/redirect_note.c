@@ -4,13 +4,21 @@
 
 #include "proto/base/buf.h"
 
+enum { LIST_MAX = 170 }; /* of one direction's ports; what is longer ends in "..." */
+
 /* Adds ", 8080" and the like for one direction: how many. */
 static size_t add_ports(struct pg_buf *b, const struct pg_wants *wants, bool outgoing)
 {
 	size_t n = 0;
-	for (size_t i = 0; i < wants->count; i++)
-		if (wants->items[i].outgoing == outgoing)
-			pg_buf_addf(b, "%s%u", n++ > 0 ? ", " : "", wants->items[i].pod_port);
+	for (size_t i = 0; i < wants->count; i++) {
+		if (wants->items[i].outgoing != outgoing)
+			continue;
+		if (b->len > LIST_MAX) {
+			pg_buf_add_str(b, ", ...");
+			break;
+		}
+		pg_buf_addf(b, "%s%u", n++ > 0 ? ", " : "", wants->items[i].pod_port);
+	}
 	return n;
 }
 
@@ -19,7 +27,7 @@ void pg_redirect_note_text(const struct pg_wants *wants, const char *owner, bool
 {
 	struct pg_buf in = PG_BUF_INIT(PG_NOTE_MAX), others = PG_BUF_INIT(PG_NOTE_MAX);
 	size_t ins = add_ports(&in, wants, false), outs = add_ports(&others, wants, true);
-	snprintf(out, PG_NOTE_MAX, "%s redirects %s%.180s%s%s%.180s%s%s", owner,
+	snprintf(out, PG_NOTE_MAX, "%s redirects %s%s%s%s%s%s%s", owner,
 		 ins == 0  ? ""
 		 : ins > 1 ? "ports "
 			   : "port ",
