@@ -177,7 +177,8 @@ def test_undo_all_ends_what_is_on_record_and_says_what_it_cannot_reach(podgraft,
     record = pathlib.Path(podgraft.env["XDG_STATE_HOME"], "podgraft", "state.json")
     state = json.loads(record.read_text())
     far = {**state["agents"][0], "cluster": "https://far.example:6443", "uid": "00000000", "pod": "far-0"}
-    record.write_text(json.dumps({**state, "agents": [far, *state["agents"]]}))
+    gone = {**state["agents"][0], "uid": "11111111", "pod": "gone-0"}
+    record.write_text(json.dumps({**state, "agents": [far, gone, *state["agents"]]}))
     done = run(podgraft, "undo", "--all", namespace="")
     assert f"pod '{shared_pod.name}': {up['container']} ends: 1 redirect" in done.out
     assert "pod 'far-0': no context of the kubeconfig leads to its cluster, https://far.example:6443" in done.words

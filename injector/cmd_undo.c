@@ -200,6 +200,20 @@ static int undo_recorded(struct undo *u, const struct pg_contexts *contexts,
 	return rc;
 }
 
+static void drop_agent(void *ctx, struct pg_state *st)
+{
+	const struct pg_state_agent *a = ctx;
+	pg_state_drop(st, a->uid, a->container);
+}
+
+/* It is not there any more: nobody need look for it again. */
+static void forget(struct undo *u, const char *dir, struct pg_state_agent *a)
+{
+	struct pg_err err = { .code = 0 };
+	if (pg_state_change(dir, drop_agent, a, &u->app->out.log, &err) < 0)
+		pg_output_warn(&u->app->out, "%s", err.what);
+}
+
 static int undo_all(struct undo *u, struct pg_err *err)
 {
 	struct pg_contexts contexts;
@@ -209,12 +223,15 @@ static int undo_all(struct undo *u, struct pg_err *err)
 		return dir ? pg_fail(err, -ENOMEM, "read the record of agents") : err->code;
 	int rc = pg_contexts_load(&u->app->kube, &contexts, err);
 	for (size_t i = 0; i < st->agent_count && rc == 0; i++) {
-		const struct pg_state_agent *a = &st->agents[i];
+		struct pg_state_agent *a = &st->agents[i];
 		struct pg_err why = { .code = 0 };
+		size_t failed = u->failed;
 		if (!a->pod[0])
 			continue; /* recorded before names were */
 		if (undo_recorded(u, &contexts, a, &why) < 0)
 			rc = note_failure(u, a->pod, &why);
+		else if (u->failed == failed)
+			forget(u, dir, a);
 		if (rc < 0)
 			*err = why;
 	}
