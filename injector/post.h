@@ -34,8 +34,8 @@ struct pg_post { /* read-only outside, but for the marks of its owner */
 	json_t *error;     /* its last words; NULL */
 	struct pg_post_sums sums;
 	struct pg_post_sums before; /* of its podgrafts that have ended */
-	bool is_gone; /* a mark: the pod was deleted, or has ended */
-	bool is_seen; /* a mark: the pod was there when they were last counted */
+	bool is_gone;               /* a mark: the pod was deleted, or has ended */
+	bool is_seen;               /* a mark: the pod was there when they were last counted */
 };
 
 /* `config` is borrowed. NULL: out of memory. */
