@@ -2,12 +2,14 @@
 
 import contextlib
 import json
+import select
 import subprocess
 
 from .contenders import Failed, Forward, Plain, Redirect
 from .processes import CpuMeter, cluster_pids, resident_bytes
 
 SECTIONS = ("bulk", "requests", "connections", "idle")
+CROWD_SECONDS = 45    # ten thousand connections take three; over the slow path, some ten more
 GB = 1e9
 
 
@@ -55,6 +57,8 @@ def crowd(contender, count):
 
 
 def _proved(process, count):
+    if not select.select([process.stdout], [], [], CROWD_SECONDS)[0]:
+        raise Failed(f"{count} connections: not a byte there and back on each within {CROWD_SECONDS} s")
     line = process.stdout.readline()
     report = json.loads(line) if line else {}
     if not report.get("ok"):
