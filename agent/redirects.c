@@ -296,6 +296,13 @@ void pg_redirects_shortage(struct pg_redirects *all, int code)
 	}
 }
 
+void pg_redirects_tell_again(struct pg_redirects *all, const void *ctx)
+{
+	for (size_t i = 0; i < all->count; i++)
+		if (all->table[i].ctx == ctx)
+			all->table[i].owner->changed(all->table[i].ctx, &all->table[i]);
+}
+
 int pg_redirects_short_of(const struct pg_redirects *all)
 {
 	return all->shortage;

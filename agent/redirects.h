@@ -107,6 +107,9 @@ void pg_redirects_park(struct pg_redirects *all, enum pg_direction direction, ui
 void pg_redirects_shortage(struct pg_redirects *all, int code);
 int pg_redirects_short_of(const struct pg_redirects *all);
 
+/* Tells the owner `ctx` how each of its redirects stands, as if that had just changed. */
+void pg_redirects_tell_again(struct pg_redirects *all, const void *ctx);
+
 /* Stops the redirect `id` of `ctx`: new connections reach the app from now on. -ENOENT. */
 int pg_redirects_stop(struct pg_redirects *all, uint32_t id, void *ctx, struct pg_err *err);
 

@@ -25,8 +25,9 @@ struct pg_session {
 	struct pg_session_config config;
 	struct lane lanes[PG_LANES_MAX];
 	struct pg_pool pool;          /* what the streams of all lanes may borrow */
+	struct lane *spoken;          /* by which the laptop spoke last; NULL: that is gone */
 	struct pg_takeover *takeover; /* one at a time; NULL: none is under way */
-	struct lane *asker;           /* who waits for it, and its question */
+	struct lane *asker;           /* who waits for it (NULL: gone), and its question */
 	uint32_t asked;
 	uv_idle_t reaper; /* frees what ended, outside of its own callbacks */
 	bool reaping, over;
@@ -53,17 +54,25 @@ static bool is_silent(const struct pg_link *link)
 	return pg_mux_silence_us(pg_link_mux(link), pg_now_us()) > LANE_SILENT_US;
 }
 
-/* Tells the laptop unasked: once, or by every lane that is there when none is known to live. */
+/* One that rests may be closed by the laptop before it has read what it is told there. */
+static bool carries(const struct lane *lane)
+{
+	return lane->link && !lane->resting && !is_silent(lane->link);
+}
+
+/* Tells the laptop unasked: by the lane of its questions, so that news and answers arrive in their
+ * order; else by another; by every lane that is there when none is known to live. */
 static void announce(struct pg_session *s, const Podgraft__V1__Control *msg)
 {
-	bool lives = false;
-	for (int i = 0; i < PG_LANES_MAX && !lives; i++) {
-		struct lane *lane = &s->lanes[i];
-		lives = lane->link && !is_silent(lane->link);
-		if (lives)
-			say(lane, msg);
+	struct lane *way = s->spoken && carries(s->spoken) ? s->spoken : NULL;
+	for (int i = 0; i < PG_LANES_MAX && !way; i++)
+		if (carries(&s->lanes[i]))
+			way = &s->lanes[i];
+	if (way) {
+		say(way, msg);
+		return;
 	}
-	for (int i = 0; i < PG_LANES_MAX && !lives; i++)
+	for (int i = 0; i < PG_LANES_MAX; i++)
 		if (s->lanes[i].link)
 			say(&s->lanes[i], msg);
 }
@@ -199,7 +208,7 @@ static void on_takeover_done(void *ctx, const struct pg_takeover_wish *wish, int
 {
 	struct pg_session *s = ctx;
 	s->takeover = NULL;
-	if (s->asker->link) /* else the laptop asks again when it is back */
+	if (s->asker) /* else the laptop asks again when it is back */
 		answer_start(s->asker, s->asked, wish, code, claim, err);
 }
 
@@ -353,6 +362,8 @@ static void rest(struct lane *lane, const Podgraft__V1__Control *question)
 static void on_control(void *ctx, const Podgraft__V1__Control *msg)
 {
 	struct lane *lane = ctx;
+	if (msg->body_case != PODGRAFT__V1__CONTROL__BODY_LANE_REST)
+		lane->session->spoken = lane;
 	switch (msg->body_case) {
 	case PODGRAFT__V1__CONTROL__BODY_REDIRECT_START:
 		start_redirect(lane, msg->request, msg->redirect_start);
@@ -379,14 +390,25 @@ static void on_control(void *ctx, const Podgraft__V1__Control *msg)
 	}
 }
 
+static void end_lane(struct lane *lane)
+{
+	struct pg_session *s = lane->session;
+	if (s->spoken == lane)
+		s->spoken = NULL;
+	if (s->asker == lane)
+		s->asker = NULL;
+	pg_link_free(pg_take_ptr(&lane->link));
+}
+
+/* What was said by it last may not have arrived: the other lanes say it again. */
 static void on_link_ended(void *ctx, const struct pg_err *why)
 {
 	struct lane *lane = ctx;
 	struct pg_session *s = lane->session;
 	if (why)
 		pg_log(s->config.log, PG_WARN, "a laptop's link is lost: %s", why->what);
-	pg_link_free(lane->link);
-	lane->link = NULL;
+	end_lane(lane);
+	pg_redirects_tell_again(s->config.redirects, s);
 	schedule_reaping(s);
 }
 
@@ -410,7 +432,7 @@ int pg_session_lane(struct pg_session *s, int fd, const uint8_t *extra, size_t n
 	for (int i = 0; i < PG_LANES_MAX; i++) {
 		struct lane *l = &s->lanes[i];
 		if (l->link && is_silent(l->link)) /* what the new one is for */
-			pg_link_free(pg_take_ptr(&l->link));
+			end_lane(l);
 		if (!l->link)
 			lane = l;
 	}

@@ -198,6 +198,34 @@ static void a_resting_lane_takes_no_new_streams(void **state)
 	}
 }
 
+/* News by another lane could overtake an answer, or be lost with a lane that rests. */
+static void news_take_the_way_of_the_answers(void **state)
+{
+	struct world *w = *state;
+	struct laptop *l = &w->laptops[0];
+	int raw;
+	assert_int_equal(start(l, 1, PORT, "ann@laptop"), 0);
+	assert_int_equal(add_lane(l, 1, &raw), 0);
+	pg_redirects_park(w->redirects, PG_INCOMING, PORT);
+	turn(w, 20);
+	assert_int_equal(l->told, 1);
+	assert_int_equal(l->state, PODGRAFT__V1__REDIRECT_STATE__REDIRECT_STATE_PARKED);
+	close(raw);
+}
+
+static void news_that_a_lane_takes_with_it_are_told_again(void **state)
+{
+	struct world *w = *state;
+	struct laptop *l = &w->laptops[0];
+	assert_int_equal(start(l, 1, PORT, "ann@laptop"), 0);
+	assert_int_equal(add_lane(l, 1, NULL), 0);
+	pg_redirects_park(w->redirects, PG_INCOMING, PORT);
+	pg_link_free(pg_take_ptr(&l->lanes[0]));
+	turn(w, 20);
+	assert_int_equal(l->told, 1);
+	assert_int_equal(l->state, PODGRAFT__V1__REDIRECT_STATE__REDIRECT_STATE_PARKED);
+}
+
 static void goodbye_ends_the_session_and_its_connections(void **state)
 {
 	struct world *w = *state;
@@ -217,6 +245,18 @@ static void goodbye_ends_the_session_and_its_connections(void **state)
 	assert_int_equal(who_answers(w, POD4), APP);
 	close(client);
 	close(server);
+}
+
+/* An agent without redirects lets go of the rules; who comes in that moment gets new ones. */
+static void rest_and_start_in_one_turn(void **state)
+{
+	struct world *w = *state;
+	struct laptop *l = &w->laptops[0];
+	assert_int_equal(start(l, 1, PORT, "ann@laptop"), 0);
+	assert_int_equal(stop(l, 1), 0);
+	pg_redirects_rest(w->redirects);
+	assert_int_equal(start(l, 1, PORT, "ann@laptop"), 0);
+	assert_int_equal(who_answers(w, POD4), LAPTOP);
 }
 
 static void two_laptops_have_a_port_each(void **state)
@@ -273,7 +313,10 @@ int main(void)
 		TEST(the_last_lane_takes_the_session_with_it),
 		TEST(the_loss_of_one_lane_leaves_the_streams_of_the_others),
 		TEST(a_resting_lane_takes_no_new_streams),
+		TEST(news_take_the_way_of_the_answers),
+		TEST(news_that_a_lane_takes_with_it_are_told_again),
 		TEST(goodbye_ends_the_session_and_its_connections),
+		TEST(rest_and_start_in_one_turn),
 		TEST(two_laptops_have_a_port_each),
 		TEST(a_silent_laptop_gives_way_to_another),
 	};
