@@ -5,6 +5,7 @@
 #include <string.h>
 #include <uv.h>
 
+#include "proto/base/auto.h"
 #include "proto/base/mem.h"
 #include "proto/io/sock.h"
 
@@ -97,11 +98,13 @@ static void listen_again(struct pg_intake *in)
 			uv_poll_start(&in->polls[i], UV_READABLE, on_listener);
 }
 
+/* A socket for which too much came is reported as an error, with which libuv stops the poll. */
 static void on_others(uv_poll_t *poll, int status, int events)
 {
 	struct pg_intake *in = poll->data;
-	(void)status;
 	(void)events;
+	if (status < 0)
+		uv_poll_start(poll, UV_READABLE, on_others);
 	in->events->wanted(in->ctx);
 }
 
@@ -115,10 +118,8 @@ void pg_intake_empty(struct pg_intake *in)
 static void on_closed(uv_handle_t *handle)
 {
 	struct pg_intake *in = handle->data;
-	if (--in->open_handles > 0)
-		return;
-	pg_rules_close(in->rules);
-	free(in);
+	if (--in->open_handles == 0)
+		free(in);
 }
 
 void pg_intake_close(struct pg_intake *in)
@@ -130,6 +131,7 @@ void pg_intake_close(struct pg_intake *in)
 	if (in->watches_others)
 		uv_close((uv_handle_t *)&in->others, on_closed);
 	uv_close((uv_handle_t *)&in->pause, on_closed);
+	pg_rules_close(pg_take_ptr(&in->rules)); /* the next intake may open in this very turn */
 }
 
 static int watch_others(struct pg_intake *in, struct pg_err *err)

@@ -27,7 +27,7 @@ int pg_intake_open(struct pg_loop *loop, const struct pg_log *log,
 		   const struct pg_rules_config *config, const struct pg_intake_events *events,
 		   void *ctx, struct pg_intake **out, struct pg_err *err);
 
-/* The rules go at once, the listeners after the loop's turn. */
+/* Rules and listeners go at once; frees after the loop's turn. */
 void pg_intake_close(struct pg_intake *in);
 
 /* Takes notice of the listeners that the rule set opened after its first. */

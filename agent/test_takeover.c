@@ -73,6 +73,26 @@ static void the_loser_is_told_and_its_connections_go_on(void **state)
 	pg_redirects_close(other);
 }
 
+/* More changes of the pod's rules at once than the kernel keeps for those who watch. */
+static void a_flood_of_changes_makes_nobody_deaf(void **state)
+{
+	struct world *w = *state;
+	struct laptop *ann = &w->laptops[0], *bob = &w->laptops[1];
+	assert_int_equal(start(ann, 1, PORT, "ann@laptop"), 0);
+	assert_int_equal(sh("nft add table inet many && "
+			    "nft add set inet many ports '{ type inet_service; }' && "
+			    "nft add element inet many ports { $(seq -s, 1 20000) } && "
+			    "nft delete table inet many"),
+			 0);
+	turn(w, 20);
+	struct pg_redirects *other = another_agent(w, bob);
+	ann->answered = false;
+	assert_int_equal(take(bob, "bob@desk", 0), 0);
+	assert_told(ann, "bob@desk");
+	end_laptop(bob);
+	pg_redirects_close(other);
+}
+
 static void from_ones_own_other_podgraft_too(void **state)
 {
 	struct world *w = *state;
@@ -143,6 +163,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(the_loser_is_told_and_its_connections_go_on),
+		TEST(a_flood_of_changes_makes_nobody_deaf),
 		TEST(from_ones_own_other_podgraft_too),
 		TEST(who_waits_may_leave),
 		TEST(undo_ends_everything_and_tells_everybody),
