@@ -11,7 +11,7 @@
 #include "proto/base/num.h"
 
 enum {
-	TABLES_SEEN_MAX = 32,
+	TABLES_SEEN_MAX = 256,
 	TRIES = 4,
 	/* Without owned tables a question outlives its agent: so long it counts. */
 	QUESTION_S = PG_TAKE_OVER_MS / 1000 + 5,
@@ -78,17 +78,28 @@ void pg_claim_parse(const char *text, struct pg_claim *out)
 struct live_search {
 	char tables[TABLES_SEEN_MAX][PG_TABLE_NAME];
 	size_t count;
+	bool too_many;   /* to be told of all */
 	const char *own; /* not looked at */
 };
 
+static bool begins_with(const char *text, const char *head)
+{
+	return strncmp(text, head, strlen(head)) == 0;
+}
+
+/* Claims and questions have no sets, and there are as many of them as ports. */
 static void note_table(void *ctx, const char *name)
 {
 	struct live_search *s = ctx;
-	if (strncmp(name, PG_TABLE_PREFIX, strlen(PG_TABLE_PREFIX)) != 0 ||
-	    strcmp(name, s->own) == 0 || strlen(name) >= PG_TABLE_NAME ||
-	    s->count == TABLES_SEEN_MAX)
+	if (!begins_with(name, PG_TABLE_PREFIX) || begins_with(name, ASK_PREFIX) ||
+	    begins_with(name, PG_TABLE_PREFIX "tcp-") ||
+	    begins_with(name, PG_TABLE_PREFIX "out-tcp-") || strcmp(name, s->own) == 0 ||
+	    strlen(name) >= PG_TABLE_NAME)
 		return;
-	snprintf(s->tables[s->count++], PG_TABLE_NAME, "%s", name);
+	if (s->count < TABLES_SEEN_MAX)
+		snprintf(s->tables[s->count++], PG_TABLE_NAME, "%s", name);
+	else
+		s->too_many = true;
 }
 
 bool pg_claim_is_live(const struct pg_claims *c, enum pg_direction direction, uint16_t port)
@@ -102,7 +113,7 @@ bool pg_claim_is_live(const struct pg_claims *c, enum pg_direction direction, ui
 			if ((path & paths) && pg_nft_read_port(c->nft, s.tables[i],
 							       pg_path_name(path), port, NULL) == 0)
 				return true;
-	return false;
+	return s.too_many;
 }
 
 int pg_claim_read(const struct pg_claims *c, enum pg_direction direction, uint16_t port,

@@ -210,6 +210,20 @@ static void unowned_port_is_lost_to_who_took_it(void **state)
 	assert_int_equal(add_as(w->rules, PORT, "ann@laptop", &claim), 0);
 }
 
+/* Claims are tables, too: they must not hide the one in which the leases are. */
+static void unowned_port_is_kept_however_many_claims_there_are(void **state)
+{
+	struct world *w = *state;
+	struct pg_claim claim;
+	for (uint16_t port = 100; port < 150; port++)
+		add(w, port, false);
+	struct pg_rules *other = open_as(w, "other");
+	assert_int_equal(add_as(other, PORT, "bob@desk", &claim), 0);
+	assert_int_equal(add_as(w->rules, PORT, "ann@laptop", &claim), -EBUSY);
+	assert_string_equal(claim.holder, "bob@desk");
+	pg_rules_close(other);
+}
+
 static void unowned_rules_may_be_flushed(void **state)
 {
 	struct world *w = *state;
@@ -246,6 +260,7 @@ int main(void)
 		BOTH(second_claimant_is_told_who_was_first, unowned),
 		BOTH(unowned_rules_of_a_dead_agent_run_out, unowned),
 		BOTH(unowned_port_is_lost_to_who_took_it, unowned),
+		BOTH(unowned_port_is_kept_however_many_claims_there_are, unowned),
 		BOTH(unowned_rules_may_be_flushed, unowned),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
