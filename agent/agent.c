@@ -79,9 +79,14 @@ static void on_signal(void *ctx, int signo)
 	stop(ctx, strsignal(signo));
 }
 
+/* Connections that the app serves through us would end with us: they are waited for. */
 static void on_idle(uv_timer_t *timer)
 {
-	stop(timer->data, "no session for the time of --idle");
+	struct pg_agent *a = timer->data;
+	if (count_open(a) > 0)
+		uv_timer_start(timer, on_idle, a->config.idle_ms, 0);
+	else
+		stop(a, "no session for the time of --idle");
 }
 
 static bool is_quiet(const struct pg_agent *a)

@@ -49,7 +49,11 @@ static int listen_on(enum pg_listen_at at, int family, uint16_t *port)
 	pg_auto_close int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
-	int code = family == AF_INET6 ? allow(fd, IPPROTO_IPV6, IPV6_V6ONLY) : 0;
+	/* Accepted sockets inherit it: a client that vanished is missed by us, as the app sees us.
+	 */
+	int code = allow(fd, SOL_SOCKET, SO_KEEPALIVE);
+	if (code == 0 && family == AF_INET6)
+		code = allow(fd, IPPROTO_IPV6, IPV6_V6ONLY);
 	if (code == 0 && at == PG_LISTEN_TRANSPARENT)
 		code = family == AF_INET6 ? allow(fd, IPPROTO_IPV6, IPV6_TRANSPARENT)
 					  : allow(fd, IPPROTO_IP, IP_TRANSPARENT);

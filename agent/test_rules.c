@@ -11,10 +11,14 @@ static void takes_outside_clients(void **state)
 {
 	struct world *w = *state;
 	struct conn c;
+	int keeps_alive = 0;
+	socklen_t len = sizeof(keeps_alive);
 	assert_int_equal(answers(w, w->ns.outside, POD4, 0), APP);
 	add(w, PORT, false);
 	assert_int_equal(connect_from(w, w->ns.outside, POD4, 0, &c), AGENT);
 	check_ends(w, &c, POD4 ":8080");
+	assert_int_equal(getsockopt(c.server, SOL_SOCKET, SO_KEEPALIVE, &keeps_alive, &len), 0);
+	assert_int_equal(keeps_alive, 1);
 	assert_int_equal(alive(c.client, c.server), 0);
 	hang_up(&c);
 	assert_int_equal(connect_from(w, w->ns.outside, POD6, 0, &c), AGENT);
