@@ -4,13 +4,14 @@ import time
 
 import pytest
 
-from harness.faults import Clients, answers, lab_without, lost_since
+from harness.faults import Clients, answers, await_idle, lab_without, lost_since
 
 pytestmark = [pytest.mark.alone, pytest.mark.usefixtures("lab_only")]
 
 
 @pytest.mark.parametrize("part, seconds", [("apiserver", 30), ("kubelet", 5)])
 def test_a_part_of_the_cluster_is_restarted_and_the_redirect_returns_by_itself(same_user, shared_pod, laptop, part, seconds):
+    rules = shared_pod.rules()
     r = same_user.redirect_to(laptop, shared_pod, "http")
     answers(shared_pod, "laptop", 1)
     with Clients(shared_pod) as clients:
@@ -23,3 +24,4 @@ def test_a_part_of_the_cluster_is_restarted_and_the_redirect_returns_by_itself(s
         report = clients.end()
     assert lost_since(report, began) == []
     assert r.stop() == 0
+    await_idle(shared_pod, r.up["container"], rules)
