@@ -44,7 +44,7 @@ static void finds_who_listens_later_and_says_so_again(void **state)
 	assert_int_equal(listen(fd, 16), 0);
 	for (int i = 0; i < 100 && found < 2; i++)
 		turn(loop, 50);
-	assert_int_equal(found, 2);
+	assert_true(found >= 2); /* a loop that was held up says it twice in one turn */
 	pg_probe_free(p);
 	pg_loop_free(loop);
 	close(fd);
