@@ -18,7 +18,11 @@ from harness.tools import BIN, LocalServer, Podgraft  # noqa: E402
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leaves out, and counts as deselected, what cannot hold for sanitized programs: nothing is to be skipped."""
+    """Leaves out, and counts as deselected, what cannot hold for sanitized programs: nothing is to be skipped.
+
+    Parts of the cluster are restarted last: a controller manager that lost its API server needs half a minute to go on.
+    """
+    items.sort(key=lambda item: item.path.name == "test_restarts.py")
     if "asan" not in str(BIN):
         return
     left_out = [item for item in items if item.get_closest_marker("unsanitized")]
@@ -32,6 +36,7 @@ def cluster():
     c = find_cluster()
     namespace = f"e2e-{random.randrange(16**6):06x}"
     c.kubectl("create", "namespace", namespace)
+    c.kubectl("wait", "--for=create", "serviceaccount/default", "-n", namespace, "--timeout=90s")  # no pod without it
     c.namespace = namespace
     yield c
     subprocess.run(["kubectl", "delete", "namespace", namespace, f"--wait={'false' if c.is_lab else 'true'}", "--timeout=120s"],

@@ -47,6 +47,7 @@ def kubectl(env):
 def namespace(kubectl):
     name = "lab-" + uuid.uuid4().hex[:8]
     kubectl("create", "namespace", name)
+    kubectl("wait", "--for=create", "serviceaccount/default", "-n", name, "--timeout=90s")  # no pod without it
     yield name
     kubectl("delete", "namespace", name, "--wait=false")
 
