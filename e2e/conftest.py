@@ -35,8 +35,7 @@ def cluster():
     """The cluster, with a namespace that is this run's own."""
     c = find_cluster()
     namespace = f"e2e-{random.randrange(16**6):06x}"
-    c.kubectl("create", "namespace", namespace)
-    c.kubectl("wait", "--for=create", "serviceaccount/default", "-n", namespace, "--timeout=90s")  # no pod without it
+    c.create_namespace(namespace)
     c.namespace = namespace
     yield c
     subprocess.run(["kubectl", "delete", "namespace", namespace, f"--wait={'false' if c.is_lab else 'true'}", "--timeout=120s"],
@@ -125,7 +124,7 @@ def guarded(cluster):
     def make(profile):
         name = f"{cluster.namespace}-{profile}"
         made.append(name)
-        cluster.kubectl("create", "namespace", name)
+        cluster.create_namespace(name)
         cluster.kubectl("label", "namespace", name, f"pod-security.kubernetes.io/enforce={profile}")
         strict = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "runAsNonRoot": True, "runAsUser": 1000,
                   "seccompProfile": {"type": "RuntimeDefault"}}

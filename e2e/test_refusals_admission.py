@@ -136,7 +136,7 @@ def test_a_sandbox_without_nf_tables(podgraft, another_user, shared_pod, without
 def full(cluster):
     """A namespace whose quota is used up by one pod, and whose limits would fit no agent; and a deployment that may have no pod."""
     name = f"{cluster.namespace}-full"
-    cluster.kubectl("create", "namespace", name)
+    cluster.create_namespace(name)
     limits = {"cpu": "100m", "memory": "64Mi"}
     quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "one", "namespace": name},
              "spec": {"hard": {"pods": "1", "limits.cpu": "100m", "limits.memory": "64Mi"}}}

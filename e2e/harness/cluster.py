@@ -37,6 +37,11 @@ class Cluster:
     def apply(self, manifest):
         self.kubectl("apply", "-f", "-", stdin=json.dumps(manifest))
 
+    def create_namespace(self, name):
+        """Makes one, and waits until pods can be made in it: until its service account is there."""
+        self.kubectl("create", "namespace", name)
+        self.kubectl("wait", "--for=create", "serviceaccount/default", "-n", name, "--timeout=90s")
+
     # The node's side, which only the lab shows.
 
     def ctr(self, *args, check=True):
