@@ -261,10 +261,10 @@ def test_impersonation_of_one_who_may_not(cluster, refuses):
 
 
 @pytest.fixture
-def no_trace_in_the_cluster(cluster):
+def no_trace_in_the_cluster(cluster, access):
     """Rights of the whole cluster, that a hint gives, go with the test."""
     yield
-    cluster.kubectl("delete", "clusterrole,clusterrolebinding", "podgraft-impersonate", f"podgraft-impersonate-{Access.ACCOUNT}",
+    cluster.kubectl("delete", "clusterrole,clusterrolebinding", "podgraft-impersonate", f"podgraft-impersonate-{access.account}",
                     "--ignore-not-found", check=False)
 
 

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import random
 import re
 import socket
 import stat
@@ -13,21 +14,20 @@ from urllib.parse import urlsplit
 class Access:
     """What the tests' own kubeconfig says of the cluster, and a service account that may graft in the tests' namespace."""
 
-    ACCOUNT = "kubeconfig-tests"
-
     def __init__(self, cluster):
         self.cluster = cluster
+        self.account = f"tests-{random.randrange(16**6):06x}"  # several files may share a namespace
         view = json.loads(cluster.kubectl("config", "view", "--raw", "--minify", "--flatten", "-o", "json"))
         self.server = view["clusters"][0]["cluster"]["server"]
         self.authority = view["clusters"][0]["cluster"]["certificate-authority-data"]
         self.admin = view["users"][0]["user"]
-        cluster.kubectl("create", "serviceaccount", self.ACCOUNT)
-        allow(cluster, self.ACCOUNT, self.user)
-        self.token = cluster.kubectl("create", "token", self.ACCOUNT).strip()
+        cluster.kubectl("create", "serviceaccount", self.account)
+        allow(cluster, self.account, self.user)
+        self.token = cluster.kubectl("create", "token", self.account).strip()
 
     @property
     def user(self):
-        return f"system:serviceaccount:{self.cluster.namespace}:{self.ACCOUNT}"
+        return f"system:serviceaccount:{self.cluster.namespace}:{self.account}"
 
     @property
     def address(self):
