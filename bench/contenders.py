@@ -74,9 +74,10 @@ class Ends(Contender):
         """Microseconds of a request of 100 bytes and its answer: {"p50", "p99", ...}."""
         return checked(self.client("latency", "echo", "--size", 100, "--count", count), "requests")["us"]
 
-    def connections(self, seconds):
-        """New connections a second, each with a byte there and back, and the microseconds of one: {"per_second", "us"}."""
-        report = self.client("rate", "echo", "--seconds", seconds)
+    def connections(self, seconds, at_once):
+        """New connections a second by so many clients, each with a byte there and back, and the microseconds of one:
+        {"per_second", "us"}."""
+        report = self.client("rate", "echo", "--seconds", seconds, "--conns", at_once)
         return checked({**report, "saw": report.get("last_failure")}, "new connections")
 
 

@@ -70,8 +70,10 @@ def beside_kubectl(figures, path):
     for what in ("p50", "p99"):
         rows += _against(f"request of 100 bytes, {what}", "us", figures.median(path, f"request {what}", "podgraft", BEST),
                          *_peer(figures, path, f"request {what}", False), **({"at_most": 0.75} if is_local else {}))
-    rows += _against("new connections, one after another", "a second", figures.median(path, "connections", "podgraft", BEST),
-                     *_peer(figures, path, "connections", True), **({"at_least": 5} if is_local else {}))
+    for at_once, words in ((1, "one after another"), (8, "eight at once")):
+        what = f"connections {at_once}"
+        rows += _against(f"new connections, {words}", "a second", figures.median(path, what, "podgraft", BEST),
+                         *_peer(figures, path, what, True), **({"at_least": 5} if is_local else {}))
     return rows
 
 
@@ -105,7 +107,7 @@ def beside_plain_tcp(figures):
             rows += _against(f"bulk {direction} the pod, {_connections(conns)}", "MB/s",
                              figures.median("slow", f"bulk {direction} {conns}", "podgraft", BEST),
                              figures.median("slow", f"bulk {direction} 1", PLAIN), "one TCP connection", at_least=0.9)
-    took = figures.median("slow", "connection p50", "podgraft", BEST)
+    took = figures.median("slow", "connection p50 1", "podgraft", BEST)
     trips = took and took / 1000 / ROUND_TRIP_MS
     return rows + _alone("a new connection and its first answer, p50", "{:.2f} round trips", trips, at_most=2, unit=" round trips")
 

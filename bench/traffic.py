@@ -33,10 +33,10 @@ def requests(figures, laptop, contender, count):
     return f"p50 {us['p50']} us, p99 {us['p99']} us"
 
 
-def connections(figures, laptop, contender, seconds):
-    got = contender.connections(seconds)
-    figures.add(laptop.name, "connections", contender.who, got["per_second"], contender.transport)
-    figures.add(laptop.name, "connection p50", contender.who, got["us"]["p50"], contender.transport)
+def connections(figures, laptop, contender, seconds, at_once):
+    got = contender.connections(seconds, at_once)
+    figures.add(laptop.name, f"connections {at_once}", contender.who, got["per_second"], contender.transport)
+    figures.add(laptop.name, f"connection p50 {at_once}", contender.who, got["us"]["p50"], contender.transport)
     return f"{got['per_second']:.0f} a second"
 
 
@@ -101,9 +101,10 @@ def steps(figures, laptop, ready, size):
         for one in ready:
             if hasattr(one, "requests"):
                 yield step("requests", "requests of 100 bytes", one, requests, size.requests)
-        for one in ready:
-            if hasattr(one, "connections"):
-                yield step("connections", "new connections", one, connections, size.connect_seconds)
+        for at_once in (1, 8):
+            for one in ready:
+                if hasattr(one, "connections"):
+                    yield step("connections", f"new connections, {at_once} at once", one, connections, size.connect_seconds, at_once)
     for one in (next((c for c in ready if isinstance(c, kind)), None) for kind in (Redirect, Forward)):
         if one:
             count = size.idle if isinstance(one, Redirect) else size.idle_kubectl

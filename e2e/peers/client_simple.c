@@ -166,44 +166,6 @@ int client_latency(const struct call *call)
 	return code != 0;
 }
 
-int client_rate(const struct call *call)
-{
-	uint64_t ok = 0, failed = 0, *samples = calloc(call->count + 1, sizeof(*samples));
-	int last = 0;
-	int64_t began = now_us(), until = began + (int64_t)call->seconds * 1000000;
-
-	if (!samples)
-		return 1;
-	while (!client_stop && now_us() < until && ok + failed < call->count) {
-		uint8_t byte = (uint8_t)ok, back = 0;
-		int64_t start = now_us();
-		int fd = dial(&call->to, (int)call->timeout_ms), code = fd < 0 ? fd : 0;
-
-		if (!code)
-			code = send_all(fd, &byte, 1);
-		if (!code)
-			code = read_exactly(fd, &back, 1);
-		if (!code && back != byte)
-			code = -EBADMSG;
-		if (fd >= 0)
-			close(fd);
-		if (code) {
-			failed++;
-			last = code == -ENODATA ? 0 : -code;
-		} else {
-			samples[ok++] = (uint64_t)(now_us() - start);
-		}
-	}
-	double seconds = (double)(now_us() - began) / 1e6;
-	printf("{\"ok\":%" PRIu64 ",\"failed\":%" PRIu64
-	       ",\"last_failure\":\"%s\",\"per_second\":%.1f,",
-	       ok, failed, failed ? why(last) : "", (double)ok / seconds);
-	print_percentiles("us", samples, ok);
-	puts("}");
-	free(samples);
-	return failed != 0;
-}
-
 int client_onebyte(const struct call *call)
 {
 	uint64_t sent = 0, got = 0;

@@ -39,9 +39,10 @@ static const struct command {
 	  client_latency,
 	  { .size = 100, .count = 1000 } },
 	{ "rate",
-	  "[--seconds S --count N]: new connections one after another, a byte each, to echo",
+	  "[--seconds S --count N --conns N]: new connections, so many at a time, a byte each, to "
+	  "echo",
 	  client_rate,
-	  { .seconds = 5, .count = 1000000 } },
+	  { .seconds = 5, .count = 1000000, .conns = 1 } },
 	{ "onebyte", "[--count N]: writes of one byte to echo", client_onebyte, { .count = 1000 } },
 	{ "reset-client",
 	  "[--bytes N --abort]: send N, say how it ended; --abort: reset it ourselves",
