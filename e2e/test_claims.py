@@ -10,10 +10,11 @@ import time
 import pytest
 
 from harness.cli import ran, run
+from harness.faults import stopped
 from harness.pods import PORTS
 from harness.sockets import dial, read_exactly, who
 from harness.tools import Load, LocalServer, Podgraft
-from harness.waiting import until
+from harness.waiting import stretched, until
 
 HTTP, ECHO = PORTS["http"], PORTS["echo"]
 
@@ -80,6 +81,74 @@ def test_a_stopped_agent_loses_its_port_with_its_lease_and_does_not_get_it_back(
     until(lambda: "podgraft-takeover" not in pod.rules(), what="the claim to be the taker's own")
     assert pod.rules().count("podgraft-tcp-8080") == 1
     assert first.up and who(pod.ip, HTTP) == "desk"
+
+
+# --- a port that somebody else has ---
+
+def echoes(pod):
+    """Whether the echo port of the pod answers."""
+    with dial(pod.ip, ECHO) as s:
+        s.sendall(b"hear")
+        return read_exactly(s, 4) == b"hear"
+
+
+def test_a_port_that_another_has_is_told_and_taken_once_it_is_free_and_the_others_are_up_at_once(podgraft, another_user, pod, laptop, desk):
+    first = podgraft.redirect_to(laptop, pod, "http")
+    second = another_user.redirect_to(desk, pod, "http", "greet")
+    assert [(r["port"], "@" in r.get("held_by", "")) for r in second.up["redirects"]] == [(HTTP, True), (PORTS["greet"], False)]
+    held, = (seen for seen in second.seen if seen.get("event") == "held")
+    assert held["port"] == HTTP and "@" in held["by"] and abs(held["since"] - time.time()) < 60
+    with dial(pod.ip, PORTS["greet"]) as s:
+        assert read_exactly(s, 16) == b"hello from desk\n"
+    assert who(pod.ip, HTTP) == "laptop"
+    assert first.stop() == 0
+    assert second.event("freed")["port"] == HTTP
+    assert who(pod.ip, HTTP) == "desk"
+    assert second.stop() == 0
+    assert who(pod.ip, HTTP) == "app"
+
+
+def test_no_port_that_is_free_is_an_error_at_the_start(podgraft, another_user, shared_pod, laptop, desk):
+    first = podgraft.redirect_to(laptop, shared_pod, "http", "greet")
+    second = another_user.redirect(f"pod/{shared_pod.name}", f"{HTTP}:{desk.ports['http']}", f"{PORTS['greet']}:{desk.ports['greet']}",
+                                   ready=False)
+    error = second.error()
+    assert f"port {HTTP} is redirected by" in error["message"] and "--take-over" in error["hint"]
+    assert second.wait() == 4
+    assert first.stop() == 0
+
+
+@pytest.mark.usefixtures("lab_only")
+def test_a_port_taken_while_the_link_was_down_is_told_and_the_others_return(podgraft, another_user, pod, laptop, desk):
+    first = podgraft.redirect_to(laptop, pod, "http", "echo")
+    with stopped(first.process.pid):
+        os.kill(pod.pid(first.up["container"]), signal.SIGKILL)
+        second = another_user.redirect_to(desk, pod, "http")
+    back = first.event("resumed")
+    assert [(r["port"], "held_by" in r) for r in back["redirects"]] == [(HTTP, True), (ECHO, False)]
+    assert [seen["port"] for seen in first.seen if seen.get("event") == "held"] == [HTTP]
+    assert who(pod.ip, HTTP) == "desk" and echoes(pod)
+    assert second.stop() == 0
+    assert first.event("freed")["port"] == HTTP
+    assert who(pod.ip, HTTP) == "laptop"
+    assert first.stop() == 0
+
+
+@pytest.mark.usefixtures("lab_only")
+def test_ctrl_c_ends_at_once_while_a_port_is_waited_for_after_a_loss(podgraft, pod, laptop, desk):
+    """The port is in the hands of another podgraft of the same user, which is given a moment to let go of it."""
+    first = podgraft.redirect_to(laptop, pod, "http")
+    with stopped(first.process.pid):
+        os.kill(pod.pid(first.up["container"]), signal.SIGKILL)
+        second = podgraft.redirect_to(desk, pod, "http")
+    first.event("lost")
+    time.sleep(0.5)  # now it asks the agent for its port, again and again
+    began = time.monotonic()
+    assert first.stop() == 0
+    assert time.monotonic() - began < stretched(1)
+    assert not any(seen.get("event") == "resumed" for seen in first.seen)
+    assert who(pod.ip, HTTP) == "desk"
+    assert second.stop() == 0
 
 
 # --- status ---

@@ -26,17 +26,27 @@ struct pg_post *pg_post_new(const struct pg_post_config *config, const struct pg
 	return p;
 }
 
+static void say_port(struct pg_post *p, const json_t *event, const json_t *one)
+{
+	struct pg_output *out = &p->config->app->out;
+	const char *word = pg_json_true(one, "outgoing") ? "outgoing " : "";
+	int port = (int)pg_json_int(one, "port", 0);
+	if (!json_object_get(one, "held_by"))
+		pg_output_info(out, "%sport %d of pod '%s' now reaches %s (%s, %s)", word, port,
+			       p->name, pg_json_str(one, "local"), pg_json_str(event, "mechanism"),
+			       pg_json_str(event, "transport"));
+	else if (out->format == PG_FORMAT_TEXT) /* else the event "held" says it */
+		pg_output_warn(out,
+			       "%sport %d of pod '%s' is redirected by %s: it is tried again until "
+			       "it is free; --take-over takes it",
+			       word, port, p->name, pg_json_str(one, "held_by"));
+}
+
 static void say_ports(struct pg_post *p, const json_t *event)
 {
 	const json_t *redirects = json_object_get(event, "redirects");
-	for (size_t i = 0; i < json_array_size(redirects); i++) {
-		const json_t *one = json_array_get(redirects, i);
-		pg_output_info(&p->config->app->out,
-			       "%sport %d of pod '%s' now reaches %s (%s, %s)",
-			       pg_json_true(one, "outgoing") ? "outgoing " : "",
-			       (int)pg_json_int(one, "port", 0), p->name, pg_json_str(one, "local"),
-			       pg_json_str(event, "mechanism"), pg_json_str(event, "transport"));
-	}
+	for (size_t i = 0; i < json_array_size(redirects); i++)
+		say_port(p, event, json_array_get(redirects, i));
 }
 
 static void take_status(struct pg_post *p, const json_t *event)

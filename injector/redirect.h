@@ -7,6 +7,7 @@
 #include "injector/tunnel.h"
 #include "proto/base/log.h"
 #include "proto/io/network.h"
+#include "proto/wire/msg.h"
 
 /* The laptop's half of redirects: which port of the pod goes to which local address, and the
  * connections on their way there. */
@@ -29,7 +30,8 @@ struct pg_redirect_counts {
 	size_t open;
 	size_t redirects; /* that were added */
 	size_t parked;    /* of them: the app's for now */
-	size_t taken;     /* of them: somebody else has the port now */
+	size_t taken;     /* of them: somebody else took the port over */
+	size_t held;      /* of them: somebody else had the port first; tried again */
 };
 
 /* Which of the pod's own connections outgoing redirects take. */
@@ -39,6 +41,17 @@ struct pg_redirect_scope {
 	bool only_uid; /* only those of the user `uid` of the pod */
 	uint32_t uid;
 };
+
+/* Who redirects a port that we want. */
+struct pg_redirect_holder {
+	char by[PG_OWNER_MAX + 1]; /* clean to print; "somebody else" when nobody knows */
+	int64_t since_s;           /* Unix time; 0: not told */
+	bool is_own;               /* a podgraft of the same person's */
+};
+
+/* " since 2026-11-22 16:20:13", of the local time; "" for 0. */
+enum { PG_SINCE_MAX = 40 };
+void pg_redirect_since(int64_t since_s, char out[PG_SINCE_MAX]);
 
 /* What all redirects of one command have in common. */
 struct pg_redirect_manner {
@@ -56,6 +69,10 @@ struct pg_redirect_manner {
 		       const struct sockaddr_storage *peer, const struct sockaddr_storage *local);
 	/* Somebody else has taken a port over: its redirect is over, its connections go on. */
 	void (*taken)(void *ctx, const struct pg_redirect_want *want, const char *by);
+	/* Somebody else has a port, which is tried again until it is free; and it is. */
+	void (*held)(void *ctx, const struct pg_redirect_want *want,
+		     const struct pg_redirect_holder *holder);
+	void (*freed)(void *ctx, const struct pg_redirect_want *want);
 	void *ctx;
 };
 
@@ -74,12 +91,16 @@ int pg_redirects_add(struct pg_redirects *r, const struct pg_redirect_want *want
 void pg_redirects_replan(struct pg_redirects *r, size_t i, const struct pg_redirect_want *want);
 
 /* Arms over the tunnel what is not armed: 0, and *mechanism_out (32 bytes) is "tproxy" or "nat"; or
- * what the agent said, in words, with a hint. */
+ * what the agent said, in words, with a hint. A port that somebody else has is no failure (see
+ * `held`), unless it is the first time and every port is: -EBUSY, or -EEXIST for one's own. */
 int pg_redirects_arm(struct pg_redirects *r, struct pg_tunnel *t, char mechanism_out[32],
 		     struct pg_err *err);
 
 /* The link is lost, and every rule with it. */
 void pg_redirects_disarmed(struct pg_redirects *r);
+
+/* Who has the port of number `i`, while it is tried again; else NULL. */
+const struct pg_redirect_holder *pg_redirects_holder(const struct pg_redirects *r, size_t i);
 
 /* Takes every rule back; connections go on. Errors are logged: the link's end does it as well. */
 void pg_redirects_stop(struct pg_redirects *r, struct pg_tunnel *t);

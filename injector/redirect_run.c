@@ -21,7 +21,7 @@ enum {
 static void leave(struct pg_run *r)
 {
 	r->leaving = r->stirred = true;
-	if (r->is_lost || !r->tunnel)
+	if (r->is_returning || r->is_lost)
 		pg_loop_interrupt(r->app->loop, true);
 }
 
@@ -77,9 +77,11 @@ static void drain(struct pg_run *r, unsigned seen)
 static void bring_down(struct pg_run *r)
 {
 	unsigned seen = r->interrupts;
+	/* Half up, what is armed ends with the session: nobody waits for answers. */
+	bool is_half_up = r->is_returning && pg_redirects_counts(r->redirects).open == 0;
 	r->leaving = true;
 	pg_loop_interrupt(r->app->loop, false);
-	if (r->tunnel && r->redirects)
+	if (r->tunnel && r->redirects && !is_half_up)
 		pg_redirects_stop(r->redirects, r->tunnel);
 	if (r->redirects)
 		drain(r, seen);

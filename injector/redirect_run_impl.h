@@ -17,6 +17,7 @@ struct pg_run {
 	const struct pg_operands *ops;
 	struct pg_pod_job job;
 	struct pg_tunnel *tunnel;
+	struct pg_tunnel_traffic before; /* in and out: of the tunnels before this one */
 	struct pg_redirects *redirects;
 	struct pg_child *child;
 	struct pg_wants wants;
@@ -28,6 +29,7 @@ struct pg_run {
 	char mechanism[32];
 	struct pg_err lost; /* why the link is gone */
 	bool is_lost;
+	bool is_returning;           /* after a loss: it is not up yet */
 	bool is_gone;                /* the target is not there any more */
 	char noted[PG_NAME_MAX + 1]; /* uid of the pod that an event tells of us on; "": none */
 	bool is_note_refused;
@@ -54,6 +56,9 @@ int pg_run_link_up(struct pg_run *r, struct pg_err *err);
  * also when a signal ends the attempt. */
 int pg_run_come_back(struct pg_run *r, struct pg_err *err);
 
+/* Payload of all tunnels so far, and the round trip of the one that is up. */
+struct pg_tunnel_traffic pg_run_traffic(const struct pg_run *r);
+
 /* With --event: on each pod once. */
 void pg_run_leave_note(struct pg_run *r);
 
@@ -61,6 +66,11 @@ void pg_run_leave_note(struct pg_run *r);
 
 /* What now reaches what: when it is up (event "ready"), and when it is up again ("resumed"). */
 void pg_run_say_up(struct pg_run *r, const char *event);
+
+/* Somebody else has a port, and is tried again; and has it no more. `ctx` is the struct pg_run. */
+void pg_run_say_held(void *ctx, const struct pg_redirect_want *want,
+		     const struct pg_redirect_holder *holder);
+void pg_run_say_freed(void *ctx, const struct pg_redirect_want *want);
 
 /* The live line, which begins with `what`. */
 void pg_run_show_status(struct pg_run *r, const char *what);

@@ -11,7 +11,7 @@ void pg_run_show_status(struct pg_run *r, const char *what)
 	struct pg_redirect_counts n = pg_redirects_counts(r->redirects);
 	if (!r->tunnel || pg_tunnel_is_lost(r->tunnel)) /* on the way back after a loss */
 		return;
-	struct pg_tunnel_traffic got = pg_tunnel_traffic(r->tunnel);
+	struct pg_tunnel_traffic got = pg_run_traffic(r);
 	if (r->values->pod.only) /* one of many: whoever started us adds us up */
 		pg_output_event(&r->app->out, "status", "{s:I, s:I, s:I, s:I}", "open",
 				(json_int_t)n.open, "total", (json_int_t)n.total, "bytes_in",
@@ -79,31 +79,67 @@ void pg_run_warn_of_probes(struct pg_run *r, const struct pg_redirect_want *w)
 			pg_output_warn(&r->app->out, "%s", text);
 }
 
+void pg_run_say_held(void *ctx, const struct pg_redirect_want *want,
+		     const struct pg_redirect_holder *holder)
+{
+	struct pg_run *r = ctx;
+	char since[PG_SINCE_MAX];
+	pg_redirect_since(holder->since_s, since);
+	if (r->app->out.format == PG_FORMAT_TEXT) /* else the event says it */
+		pg_output_warn(&r->app->out,
+			       "%sport %u is redirected by %s%s: it is tried again until it is "
+			       "free; --take-over takes it",
+			       pg_redirect_word(want), want->pod_port, holder->by, since);
+	pg_output_event(&r->app->out, "held", "{s:i, s:s, s:I, s:o*}", "port", want->pod_port, "by",
+			holder->by, "since", (json_int_t)holder->since_s, "outgoing",
+			want->outgoing ? json_true() : NULL);
+}
+
+/* One line of what reaches what. */
+static void say_reaches(struct pg_run *r, const struct pg_redirect_want *w)
+{
+	const char *transport = r->job.platform->ops->transport(r->job.platform);
+	char text[PG_ADDR_TEXT];
+	pg_addr_text(&w->local, text);
+	if (w->outgoing)
+		pg_output_info(&r->app->out,
+			       "what pod '%s' sends to port %u of %s now reaches %s (%s)",
+			       r->job.pod.name, w->pod_port,
+			       r->scope.to_count > 0 ? "those named" : "others", text, transport);
+	else
+		pg_output_info(&r->app->out, "port %u of pod '%s' now reaches %s (%s, %s)",
+			       w->pod_port, r->job.pod.name, text, r->mechanism, transport);
+}
+
+void pg_run_say_freed(void *ctx, const struct pg_redirect_want *want)
+{
+	struct pg_run *r = ctx;
+	if (!r->is_returning) /* else it is said with all the others */
+		say_reaches(r, want);
+	pg_output_event(&r->app->out, "freed", "{s:i, s:o*}", "port", want->pod_port, "outgoing",
+			want->outgoing ? json_true() : NULL);
+}
+
 void pg_run_say_up(struct pg_run *r, const char *event)
 {
-	struct pg_output *out = &r->app->out;
-	const char *transport = r->job.platform->ops->transport(r->job.platform);
 	json_t *list = json_array();
 	char text[PG_ADDR_TEXT];
 	for (size_t i = 0; i < r->wants.count; i++) {
 		const struct pg_redirect_want *w = &r->wants.items[i];
+		const struct pg_redirect_holder *holder = pg_redirects_holder(r->redirects, i);
 		pg_addr_text(&w->local, text);
-		json_array_append_new(list, json_pack("{s:i, s:s, s:o*}", "port", w->pod_port,
-						      "local", text, "outgoing",
+		json_array_append_new(list, json_pack("{s:i, s:s, s:s*, s:o*}", "port", w->pod_port,
+						      "local", text, "held_by",
+						      holder ? holder->by : NULL, "outgoing",
 						      w->outgoing ? json_true() : NULL));
-		if (w->outgoing)
-			pg_output_info(
-				out, "what pod '%s' sends to port %u of %s now reaches %s (%s)",
-				r->job.pod.name, w->pod_port,
-				r->scope.to_count > 0 ? "those named" : "others", text, transport);
-		else
-			pg_output_info(out, "port %u of pod '%s' now reaches %s (%s, %s)",
-				       w->pod_port, r->job.pod.name, text, r->mechanism, transport);
+		if (!holder)
+			say_reaches(r, w);
 	}
-	pg_output_event(out, event, "{s:s, s:s, s:s, s:s, s:b, s:o}", "pod", r->job.pod.name,
-			"container", pg_tunnel_graft(r->tunnel)->container, "transport", transport,
-			"mechanism", r->mechanism, "reused", pg_tunnel_graft(r->tunnel)->reused,
-			"redirects", list);
+	pg_output_event(&r->app->out, event, "{s:s, s:s, s:s, s:s, s:b, s:o}", "pod",
+			r->job.pod.name, "container", pg_tunnel_graft(r->tunnel)->container,
+			"transport", r->job.platform->ops->transport(r->job.platform), "mechanism",
+			r->mechanism, "reused", pg_tunnel_graft(r->tunnel)->reused, "redirects",
+			list);
 }
 
 void pg_run_say_ended(struct pg_run *r)

@@ -121,6 +121,8 @@ int pg_run_plan(struct pg_run *r, struct pg_err *err)
 					     .owner = r->owner,
 					     .probes = v->take_probes ? NULL : &r->job.pod.probes,
 					     .taken = on_taken,
+					     .held = pg_run_say_held,
+					     .freed = pg_run_say_freed,
 					     .wire = v->wire,
 					     .proxy = (enum pg_proxy_version)v->proxy,
 					     .scope = &r->scope,
@@ -190,8 +192,19 @@ static void wait_before_next(struct pg_run *r)
 	pg_loop_wait(r->app->loop, &r->leaving, pg_loop_now_ms(r->app->loop) + wait_ms);
 }
 
+struct pg_tunnel_traffic pg_run_traffic(const struct pg_run *r)
+{
+	struct pg_tunnel_traffic sum = { .in = 0 };
+	if (r->tunnel)
+		sum = pg_tunnel_traffic(r->tunnel);
+	sum.in += r->before.in;
+	sum.out += r->before.out;
+	return sum;
+}
+
 static int try_again(struct pg_run *r, struct pg_err *err)
 {
+	r->before = pg_run_traffic(r);
 	pg_tunnel_close(pg_take_ptr(&r->tunnel));
 	r->is_lost = false;
 	pg_redirects_disarmed(r->redirects);
@@ -219,6 +232,7 @@ int pg_run_come_back(struct pg_run *r, struct pg_err *err)
 	uint64_t since = pg_loop_now_ms(r->app->loop);
 	bool suspects = false;
 	int rc;
+	r->is_returning = true;
 	pg_back_off_lost(&r->back_off, since);
 	if (r->app->out.format == PG_FORMAT_TEXT) /* else the event says it */
 		pg_output_warn(&r->app->out,
@@ -238,6 +252,7 @@ int pg_run_come_back(struct pg_run *r, struct pg_err *err)
 	}
 	pg_back_off_up(&r->back_off, pg_loop_now_ms(r->app->loop),
 		       !pg_tunnel_graft(r->tunnel)->reused);
+	r->is_returning = false;
 	r->returns++;
 	pg_run_say_up(r, "resumed");
 	pg_run_leave_note(r);
