@@ -90,10 +90,12 @@ const char *pg_http_head_value(const struct pg_buf *head, const char *name, size
 
 /* Nonblocking. Bytes read, 0 at the end, -EAGAIN, or another negative errno. */
 ssize_t pg_http_conn_recv(struct pg_http_conn *c, void *p, size_t n);
+/* Whether bytes are known to wait behind those of the last pg_http_conn_recv(), in TLS. */
+bool pg_http_conn_holds_more(const struct pg_http_conn *c);
 /* Bytes taken, or -EAGAIN: then offer the same pointer and length again (libcurl's rule). */
 ssize_t pg_http_conn_send(struct pg_http_conn *c, const void *p, size_t n);
 /* Calls back when the connection may be readable or writable. `want_write` false saves turns.
- * Note that TLS may hold bytes that no poll shows: read until -EAGAIN. */
+ * Bytes that TLS holds count as readable. */
 void pg_http_conn_poll(struct pg_http_conn *c, bool want_write,
 		       void (*ready)(void *ctx, bool readable, bool writable), void *ctx);
 void pg_http_conn_close(struct pg_http_conn *c);

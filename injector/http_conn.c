@@ -21,11 +21,11 @@ enum {
 struct pg_http_conn {
 	struct pg_http_xfer x;
 	struct pg_watch watch;
-	uv_idle_t more; /* runs while bytes may wait inside TLS, where no poll sees them */
+	uv_idle_t more; /* runs while bytes wait inside TLS, where no poll sees them */
 	void (*ready)(void *ctx, bool readable, bool writable);
 	void *ctx;
 	int closing_handles; /* of `watch` and `more`; the last one frees us */
-	bool has_handles, may_have_more, is_closed;
+	bool has_handles, holds_more, is_closed;
 };
 
 static int os_error(struct pg_http_conn *c)
@@ -39,10 +39,15 @@ ssize_t pg_http_conn_recv(struct pg_http_conn *c, void *p, size_t n)
 {
 	size_t got = 0;
 	CURLcode rc = curl_easy_recv(c->x.easy, p, n, &got);
-	c->may_have_more = rc == CURLE_OK && got > 0;
+	c->holds_more = rc == CURLE_OK && got > 0 && pg_http_tls_holds(&c->x);
 	if (rc == CURLE_AGAIN)
 		return -EAGAIN;
 	return rc == CURLE_OK ? (ssize_t)got : os_error(c);
+}
+
+bool pg_http_conn_holds_more(const struct pg_http_conn *c)
+{
+	return c->holds_more;
 }
 
 ssize_t pg_http_conn_send(struct pg_http_conn *c, const void *p, size_t n)
@@ -82,7 +87,7 @@ static void tell_ready(struct pg_http_conn *c, bool readable, bool writable)
 	c->ready(c->ctx, readable, writable);
 	if (c->is_closed)
 		return;
-	if (c->may_have_more && c->ready)
+	if (c->holds_more && c->ready)
 		uv_idle_start(&c->more, on_more);
 	else
 		uv_idle_stop(&c->more);
@@ -94,7 +99,7 @@ void pg_http_conn_poll(struct pg_http_conn *c, bool want_write,
 	c->ready = ready;
 	c->ctx = ctx;
 	pg_watch(&c->watch, want_write ? UV_READABLE | UV_WRITABLE : UV_READABLE, on_poll);
-	if (c->may_have_more)
+	if (c->holds_more)
 		uv_idle_start(&c->more, on_more);
 }
 

@@ -55,9 +55,13 @@ int pg_http_xfer_request(struct pg_http_xfer *x, const struct pg_http_peer *peer
 
 /* Lets TLS read from the socket what is there, instead of each record's head and then its body: two
  * system calls a record otherwise, and an API server sends two records a message. Only for
- * connections whose owner reads until -EAGAIN, as no poll sees what lies in TLS
+ * connections whose owner reads all that TLS holds, as no poll sees that
  * (SSL_CTX_set_read_ahead(3)). */
 void pg_http_read_ahead(struct pg_http_xfer *x);
+
+/* Whether TLS holds bytes that it has read and that nobody has taken; true also when it does not
+ * tell. For connections that are up. */
+bool pg_http_tls_holds(const struct pg_http_xfer *x);
 
 /* Options with a remembered failure, so that a row of them is checked once, at the start. */
 void pg_http_set_long(struct pg_http_xfer *x, CURLoption option, long value);

@@ -23,3 +23,11 @@ void pg_http_read_ahead(struct pg_http_xfer *x)
 	if (info->ssl_version && strncmp(info->ssl_version, openssl, sizeof(openssl) - 1) == 0)
 		curl_easy_setopt(x->easy, CURLOPT_SSL_CTX_FUNCTION, read_ahead);
 }
+
+bool pg_http_tls_holds(const struct pg_http_xfer *x)
+{
+	const struct curl_tlssessioninfo *tls = NULL;
+	curl_easy_getinfo(x->easy, CURLINFO_TLS_SSL_PTR, &tls);
+	bool tells = tls && tls->backend == CURLSSLBACKEND_OPENSSL && tls->internals;
+	return !tells || SSL_has_pending(tls->internals) == 1;
+}

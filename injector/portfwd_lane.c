@@ -10,7 +10,10 @@
  * batch; what is left waits for the next turn. The owner may close us inside any of its events, so
  * everything after one looks at is_closed; memory lives until the handles have closed. */
 
-enum { LAST_WORDS_MS = 300 }; /* both streams end together, but for the way of their frames */
+enum {
+	LAST_WORDS_MS = 300, /* both streams end together, but for the way of their frames */
+	A_LITTLE = 8 << 10,
+};
 
 static void on_handle_closed(uv_handle_t *handle)
 {
@@ -71,7 +74,8 @@ int pg_portfwd_received(struct pg_portfwd *f, const uint8_t *p, size_t n)
 	return f->is_closed ? -ECANCELED : 0;
 }
 
-/* Reads until nothing is left, or enough for a turn; decodes all of it at once. */
+/* Reads until nothing is left, or enough for a turn; decodes all of it at once. A little is mostly
+ * all there is: then the poll tells of more. */
 static void receive(struct pg_portfwd *f)
 {
 	size_t len = 0;
@@ -81,6 +85,8 @@ static void receive(struct pg_portfwd *f)
 		if (n <= 0)
 			break;
 		len += (size_t)n;
+		if (len < A_LITTLE && !pg_http_conn_holds_more(f->conn))
+			break;
 	}
 	int rc = len > 0 ? pg_portfwd_feed(f, f->in, len) : 0;
 	if (f->is_closed)
