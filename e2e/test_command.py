@@ -1,5 +1,6 @@
 """`podgraft redirect ... -- CMD`: a program that runs while the redirect is up, and whose status becomes ours."""
 
+import json
 import signal
 
 import pytest
@@ -35,6 +36,17 @@ def test_its_output_is_untouched(run):
     done = run("sh", "-c", "printf 'to stdout'; printf 'to stderr' >&2")
     assert done.stdout == "to stdout"
     assert "to stderr" in done.stderr
+
+
+def test_with_json_its_output_is_untouched_and_the_events_go_to_stderr(same_user, shared_pod, laptop):
+    curl = f"{PEER_BIN} get {shared_pod.ip} {HTTP} && sleep 1"
+    done = same_user.run("redirect", "-o", "json", *same_user.graft, f"pod/{shared_pod.name}", f"{HTTP}:{laptop.ports['http']}",
+                         "--", "sh", "-c", curl)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("\n") == 1 and '"name":"laptop"' in done.stdout
+    events = [json.loads(line) for line in done.stderr.splitlines()]
+    assert [e["event"] for e in events if e["event"] in ("ready", "ended")] == ["ready", "ended"]
+    assert any(e["event"] == "counts" and e["laptop"] == 1 for e in events)
 
 
 def test_a_program_that_is_not_found_is_127(run):

@@ -2,12 +2,19 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <uv.h>
 
 #include "proto/base/mem.h"
 
-enum { STREAMS = 3, CANNOT_RUN = 126, NOT_FOUND = 127, BY_SIGNAL = 128 };
+enum {
+	STREAMS = 3,
+	CANNOT_RUN = 126,
+	NOT_FOUND = 127,
+	BY_SIGNAL = 128,
+	KILLED_MS = 1000, /* for the kernel to end it */
+};
 
 struct pg_child {
 	uv_process_t process;
@@ -78,6 +85,18 @@ void pg_child_signal(struct pg_child *c, int signo)
 {
 	if (!c->ended)
 		uv_process_kill(&c->process, signo);
+}
+
+void pg_child_end(struct pg_loop *loop, struct pg_child *c, uint64_t patience_ms)
+{
+	if (!c)
+		return;
+	pg_child_signal(c, SIGTERM);
+	pg_loop_wait(loop, &c->ended, pg_loop_now_ms(loop) + patience_ms);
+	if (c->ended)
+		return;
+	pg_child_signal(c, SIGKILL);
+	pg_loop_wait(loop, &c->ended, pg_loop_now_ms(loop) + KILLED_MS);
 }
 
 void pg_child_free(struct pg_child *c)

@@ -3,6 +3,8 @@
 
 #include "proto/io/loop.h"
 
+enum { PG_CHILD_END_MS = 10000 }; /* what a program gets to end in, as connections do to drain */
+
 /* The program of "-- CMD": runs with our terminal, environment and standard streams, beside the
  * loop. */
 struct pg_child;
@@ -20,6 +22,10 @@ int pg_child_status(const struct pg_child *c);
 
 /* Passes a signal on, if it still runs. */
 void pg_child_signal(struct pg_child *c, int signo);
+
+/* Ends it: SIGTERM, and SIGKILL when it still runs after `patience_ms`, or at an interrupt. A
+ * program that it has started itself is its own to end. NULL is allowed. */
+void pg_child_end(struct pg_loop *loop, struct pg_child *c, uint64_t patience_ms);
 
 /* Frees; a program that still runs is left alone. NULL is allowed. */
 void pg_child_free(struct pg_child *c);

@@ -108,6 +108,8 @@ static int run(struct pg_app *app, void *values, const struct pg_operands *ops, 
 {
 	const struct pg_redirect_values *v = values;
 	const char *target = v->pod.selector ? NULL : ops->count > 0 ? ops->items[0] : NULL;
+	if (ops->command && app->out.format == PG_FORMAT_JSON)
+		pg_output_leave_stdout(&app->out);
 	int rc = check_profile(v, err);
 	if (rc == 0)
 		rc = check_outgoing(v, err);
@@ -135,8 +137,8 @@ const struct pg_command pg_cmd_redirect = {
 		   "TARGET is NAME, pod/NAME, deploy/NAME, sts/, ds/, rs/, job/ or svc/NAME. With "
 		   "svc/ a "
 		   "port is the Service's. With -- COMMAND that program runs while the redirect is "
-		   "up, "
-		   "and its exit status is podgraft's.",
+		   "up, its exit status is podgraft's, and the JSON of -o json goes to standard "
+		   "error, since standard output is the program's.",
 	.examples = "% redirect web-0 8080\n"
 		    "% redirect deploy/web 8080:3000 9090\n"
 		    "% redirect svc/web http:3000 -- npm start\n"

@@ -17,7 +17,6 @@ enum {
 	TICK_MS = 500,
 	TEXTS_MAX = 32, /* different warnings within NEWS_MS */
 	NEWS_MS = 10000,
-	CHILD_END_MS = 5000, /* for "-- COMMAND" to end when no pod can be redirected any more */
 	EXIT_SIGNAL = 128,
 };
 
@@ -244,19 +243,6 @@ static void on_child_ended(void *ctx)
 	pg_loop_interrupt(f->app->loop, true);
 }
 
-/* "-- COMMAND" has nothing to serve any more: it is asked to end, and gets a little time to. */
-static void end_child(struct fleet *f)
-{
-	uint64_t deadline = pg_loop_now_ms(f->app->loop) + CHILD_END_MS;
-	if (!f->child || pg_child_has_ended(f->child))
-		return;
-	pg_child_signal(f->child, SIGTERM);
-	while (!pg_child_has_ended(f->child) && pg_loop_now_ms(f->app->loop) < deadline) {
-		f->stirred = false;
-		pg_loop_wait(f->app->loop, &f->stirred, deadline);
-	}
-}
-
 /* Why no pod could be redirected: the words of one of them. */
 static int nothing_works(struct fleet *f, struct pg_err *err)
 {
@@ -370,7 +356,7 @@ static void bring_down(struct fleet *f, bool failed)
 	pg_loop_interrupt(f->app->loop, false);
 	f->leaving = true;
 	if (failed) {
-		end_child(f);
+		pg_child_end(f->app->loop, f->child, PG_CHILD_END_MS); /* it has nothing to serve */
 		signal_members(f, SIGTERM);
 	}
 	while (count_members(f) > 0) {

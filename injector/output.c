@@ -47,6 +47,11 @@ void pg_output_init(struct pg_output *o, enum pg_format format, bool quiet, unsi
 	};
 }
 
+void pg_output_leave_stdout(struct pg_output *o)
+{
+	o->results = o->words;
+}
+
 void pg_output_fini(struct pg_output *o)
 {
 	pg_output_status_clear(o);

@@ -32,6 +32,9 @@ void pg_output_init(struct pg_output *o, enum pg_format format, bool quiet, unsi
 /* Removes the status line; nothing is written after it. */
 void pg_output_fini(struct pg_output *o);
 
+/* From now on stdout is another program's: results go to stderr. For good. */
+void pg_output_leave_stdout(struct pg_output *o);
+
 /* Whether all results have arrived, also those that went to stdout directly: 0, or the first
  * failure (-ENOSPC: disk full; -EPIPE: the reader has gone), after which the format is text. */
 int pg_output_written(struct pg_output *o, struct pg_err *err);

@@ -14,7 +14,6 @@
 enum {
 	STATUS_MS = 500,
 	TERM_DRAIN_MS = 10000, /* SIGTERM lets open connections go on for so long */
-	CHILD_END_MS = 5000,   /* for "-- CMD" to end when its redirect is gone for good */
 };
 
 /* Ends what waits, also attempts to come back. */
@@ -93,14 +92,6 @@ static void bring_down(struct pg_run *r)
 	r->tunnel = NULL;
 }
 
-/* "-- CMD" has nothing to serve any more: it is asked to end, and gets a little time to. */
-static void end_child(struct pg_run *r)
-{
-	pg_child_signal(r->child, SIGTERM);
-	r->stirred = false;
-	pg_loop_wait(r->app->loop, &r->stirred, pg_loop_now_ms(r->app->loop) + CHILD_END_MS);
-}
-
 /* What others ended is not taken back; connections that are open go on to their end. */
 static int let_go(struct pg_run *r, struct pg_err *err)
 {
@@ -124,8 +115,8 @@ static int stay_up(struct pg_run *r, struct pg_err *err)
 	}
 	if (r->child && pg_child_has_ended(r->child))
 		return pg_child_status(r->child);
-	if (r->child && rc < 0)
-		end_child(r);
+	if (r->child && rc < 0) /* it has nothing to serve any more */
+		pg_child_end(r->app->loop, r->child, PG_CHILD_END_MS);
 	return rc;
 }
 
@@ -146,8 +137,9 @@ static int serve(struct pg_run *r, struct pg_err *err)
 			       r->wants.count == 1 ? "it" : "them");
 		for (size_t i = 0; i < r->wants.count; i++)
 			pg_run_warn_if_closed(r, &r->wants.items[i]);
-		uv_timer_start(&r->status, on_status, 0, STATUS_MS);
 	}
+	if (!r->child || r->app->out.format == PG_FORMAT_JSON) /* its terminal has no live line */
+		uv_timer_start(&r->status, on_status, 0, STATUS_MS);
 	return stay_up(r, err);
 }
 

@@ -209,17 +209,23 @@ class Redirect:
         self.up = None
         self.seen = []          # every object that was taken out of the queue
         self._objects, self._words = queue.Queue(), []
+        self._objects_of, self._words_of = self.process.stdout, self.process.stderr
+        if "--" in command:     # standard output is the program's
+            self._objects_of, self._words_of = self._words_of, self._objects_of
         self._readers = [threading.Thread(target=self._read_objects, daemon=True),
                          threading.Thread(target=self._read_words, daemon=True)]
         for reader in self._readers:
             reader.start()
 
     def _read_objects(self):
-        for line in self.process.stdout:
-            self._objects.put(line)
+        for line in self._objects_of:
+            if line.startswith("{"):
+                self._objects.put(line)
+            else:
+                self._words.append(line)
 
     def _read_words(self):
-        for line in self.process.stderr:
+        for line in self._words_of:
             self._words.append(line)
 
     def _next(self, key, wanted, timeout):
