@@ -69,7 +69,7 @@ static void stop(struct pg_agent *a, const char *why)
 		return;
 	pg_log(a->log, PG_INFO, "%s: ending, %zu connections open", why, count_open(a));
 	pg_routes_close(pg_take_ptr(&a->routes));
-	pg_redirects_stop_all(a->redirects, NULL);
+	pg_redirects_end(a->redirects);
 	a->drain_end_ms = pg_loop_now_ms(a->loop) + DRAIN_MS;
 	uv_timer_start(&a->drain, look_at_drain, 0, DRAIN_LOOK_MS);
 }
@@ -152,7 +152,6 @@ static void on_session_ended(void *ctx, struct pg_session *s)
 		}
 	}
 	pg_log(a->log, PG_INFO, "session ended, %zu left", a->session_count);
-	pg_redirects_stop_all(a->redirects, s);
 	maybe_rest(a);
 	restart_idle(a);
 }
@@ -217,6 +216,7 @@ static void tell_facts(void *ctx, struct pg_facts *out)
 	const struct pg_agent *a = ctx;
 	*out = (struct pg_facts){ .sessions = a->session_count,
 				  .redirects = pg_redirects_count(a->redirects),
+				  .away = pg_redirects_away(a->redirects),
 				  .connections = count_open(a),
 				  .probes = pg_connections_served(a->connections, PG_AS_PROBE),
 				  .served = pg_connections_served(a->connections, PG_BY_LAPTOP),

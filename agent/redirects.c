@@ -6,38 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <uv.h>
 
-#include "agent/intake.h"
-#include "agent/looks.h"
+#include "agent/redirects_impl.h"
 #include "proto/base/auto.h"
 #include "proto/base/mem.h"
 #include "proto/io/sock.h"
-#include "proto/io/status_line.h"
 
-enum {
-	REDIRECTS_MAX = 256,
-	COUNTS_MS = 1000,
-	SAY_AGAIN = 100, /* after so many lines what stands is said again: a log's end tells all */
-};
-
-struct pg_redirects {
-	struct pg_loop *loop;
-	const struct pg_log *log;
-	const char *tag;
-	bool disowned;
-	struct pg_pressure *pressure;
-	struct pg_redirect orphans; /* for what a rule took just before it went */
-	struct pg_redirect table[REDIRECTS_MAX];
-	size_t count;
-	struct pg_looks *looks;
-	struct pg_intake *intake; /* NULL while there is no redirect */
-	int shortage;             /* EMFILE or ENOMEM: parked, all but those of no_fallback; or 0 */
-	uint32_t serials;         /* given so far */
-	unsigned lines;           /* of the log, since what stands was said */
-	uv_timer_t renew, counts;
-	int open_handles;
-};
+enum { COUNTS_MS = 1000 };
 
 static struct pg_redirect *find_port(struct pg_redirects *all, enum pg_direction direction,
 				     uint16_t port)
@@ -119,8 +94,10 @@ struct pg_redirects *pg_redirects_new(struct pg_loop *loop, const struct pg_log 
 	all->orphans = (struct pg_redirect){ .owner = orphans, .ctx = ctx };
 	uv_timer_init(pg_loop_uv(loop), &all->renew);
 	uv_timer_init(pg_loop_uv(loop), &all->counts);
-	all->renew.data = all->counts.data = all;
-	all->open_handles = 2;
+	uv_timer_init(pg_loop_uv(loop), &all->forget);
+	all->renew.data = all->counts.data = all->forget.data = all;
+	all->open_handles = 3;
+	all->away_ms = PG_AWAY_MS;
 	return all;
 }
 
@@ -129,53 +106,15 @@ void pg_redirects_disown(struct pg_redirects *all)
 	all->disowned = true;
 }
 
+void pg_redirects_expect_back(struct pg_redirects *all, uint64_t ms)
+{
+	all->away_ms = ms;
+}
+
 static bool has_room(void *ctx)
 {
 	struct pg_redirects *all = ctx;
 	return pg_pressure_has_room(all->pressure);
-}
-
-/* A line for `podgraft status`; `who` is not always the redirect's own laptop. */
-static void write_line(struct pg_redirects *all, const struct pg_redirect *rd,
-		       enum pg_status_event event, const char *note, const char *who)
-{
-	struct pg_status_line line = { .at = (uint64_t)time(NULL),
-				       .outgoing = rd->direction == PG_OUTGOING,
-				       .port = rd->port,
-				       .event = event,
-				       .since = rd->since };
-	char text[PG_STATUS_LINE];
-	snprintf(line.note, sizeof(line.note), "%s", note);
-	snprintf(line.who, sizeof(line.who), "%s", who[0] ? who : "somebody");
-	pg_status_line_format(&line, text);
-	pg_log(all->log, PG_INFO, "%s", text);
-}
-
-static const char *why_parked(const struct pg_redirects *all, const struct pg_redirect *rd)
-{
-	return rd->unserved              ? "the laptop does not answer"
-	       : all->shortage == ENOMEM ? "connections hold too much memory"
-					 : "descriptors run short";
-}
-
-static void say_standing(struct pg_redirects *all)
-{
-	all->lines = 0;
-	for (size_t i = 0; i < all->count; i++) {
-		const struct pg_redirect *rd = &all->table[i];
-		write_line(all, rd, rd->parked ? PG_STATUS_PARKED : PG_STATUS_STARTED,
-			   rd->parked ? why_parked(all, rd)
-				      : pg_redirects_mechanism(all, rd->direction),
-			   rd->holder);
-	}
-}
-
-static void say(struct pg_redirects *all, const struct pg_redirect *rd, enum pg_status_event event,
-		const char *note)
-{
-	if (all->lines++ == SAY_AGAIN)
-		say_standing(all);
-	write_line(all, rd, event, note, rd->holder);
 }
 
 static void tell_counts(struct pg_redirect *rd)
@@ -194,7 +133,7 @@ static void on_taken(void *ctx, enum pg_direction direction, uint16_t port,
 	struct pg_redirect *rd = find_port(all, direction, port);
 	if (rd == &all->orphans)
 		return;
-	write_line(all, rd, PG_STATUS_TAKEN_OVER, "", by->holder);
+	redirects_say_taken(all, rd, by->holder);
 	pg_intake_empty(all->intake);
 	tell_counts(rd);
 	rd->owner->taken(rd->ctx, rd, by);
@@ -254,9 +193,9 @@ static int settle(struct pg_redirects *all, struct pg_redirect *rd, struct pg_er
 		return rc;
 	rd->parked = park;
 	if (park)
-		say(all, rd, PG_STATUS_PARKED, why_parked(all, rd));
+		redirects_say_parked(all, rd);
 	else
-		say(all, rd, PG_STATUS_RESUMED, "");
+		redirects_say(all, rd, PG_STATUS_RESUMED, "");
 	return 0;
 }
 
@@ -327,20 +266,23 @@ void pg_redirects_served(struct pg_redirects *all, uint32_t serial, enum pg_serv
 	}
 }
 
-static void remove_at(struct pg_redirects *all, size_t i)
+enum why_removed { FOR_GOOD, LAPTOP_AWAY };
+
+static void remove_at(struct pg_redirects *all, size_t i, enum why_removed why)
 {
 	struct pg_err err = { 0 };
-	enum pg_direction direction = all->table[i].direction;
-	uint16_t port = all->table[i].port;
-	int rc = pg_rules_remove(pg_intake_rules(all->intake), direction, port, &err);
+	struct pg_redirect *rd = &all->table[i];
+	int rc = pg_rules_remove(pg_intake_rules(all->intake), rd->direction, rd->port, &err);
 	if (rc < 0)
 		pg_log(all->log, PG_ERROR, "redirect of %sport %u: %s",
-		       pg_direction_word(direction), port, err.what);
-	else
-		say(all, &all->table[i], PG_STATUS_STOPPED, "");
-	tell_counts(&all->table[i]);
+		       pg_direction_word(rd->direction), rd->port, err.what);
+	if (why == LAPTOP_AWAY)
+		redirects_away_add(all, rd);
+	else if (rc == 0)
+		redirects_say(all, rd, PG_STATUS_STOPPED, "");
+	tell_counts(rd);
 	pg_intake_empty(all->intake);
-	all->table[i] = all->table[--all->count];
+	*rd = all->table[--all->count];
 }
 
 /* The same user's other podgraft has the port: it is told, as one of another agent would be. */
@@ -354,46 +296,71 @@ static void take_from_session(struct pg_redirects *all, struct pg_redirect *rd, 
 	on_taken(all, rd->direction, rd->port, &by);
 }
 
+/* Whoever of this agent's own has the port gives way, if that may be. */
+static void make_way(struct pg_redirects *all, const struct pg_rule *rule, const void *ctx)
+{
+	struct pg_redirect *there = find_port(all, rule->direction, rule->port);
+	if (there == &all->orphans)
+		return;
+	if (there->owner->yield(there->ctx))
+		remove_at(all, (size_t)(there - all->table), FOR_GOOD);
+	else if (rule->take_over && there->ctx != ctx)
+		take_from_session(all, there, rule->holder);
+}
+
+/* Takes the port and adds `wanted`. */
+static int add(struct pg_redirects *all, const struct pg_redirect *wanted,
+	       const struct pg_rule *rule, struct pg_claim *claim_out, struct pg_err *err)
+{
+	if (all->count == REDIRECTS_MAX)
+		return pg_fail(err, -ENOSPC, "this agent has %d redirects already.", REDIRECTS_MAX);
+	int rc = all->intake ? 0 : open_intake(all, err);
+	if (rc == 0)
+		rc = pg_rules_add(pg_intake_rules(all->intake), rule, claim_out, err);
+	if (rc < 0)
+		return rc;
+	struct pg_redirect *rd = &all->table[all->count++];
+	*rd = *wanted;
+	rd->since = (uint64_t)time(NULL);
+	rd->serial = ++all->serials;
+	if (rd->terms.nodes.count > 0)
+		pg_nodes_add_gateways(&rd->terms.nodes);
+	snprintf(rd->holder, sizeof(rd->holder), "%s", rule->holder);
+	redirects_say(all, rd, PG_STATUS_STARTED, pg_redirects_mechanism(all, rule->direction));
+	rc = pg_intake_watch(all->intake, err);
+	if (rc < 0) /* nobody would take its connections */
+		remove_at(all, all->count - 1, FOR_GOOD);
+	else
+		settle_or_log(all, rd);
+	return rc;
+}
+
 int pg_redirects_start(struct pg_redirects *all, uint32_t id, const struct pg_rule *rule,
 		       const struct pg_redirect_terms *terms, const struct pg_redirect_owner *owner,
 		       void *ctx, struct pg_claim *claim_out, struct pg_err *err)
 {
+	const struct pg_redirect wanted = { .id = id,
+					    .direction = rule->direction,
+					    .port = rule->port,
+					    .wire = rule->wire,
+					    .terms = *terms,
+					    .owner = owner,
+					    .ctx = ctx };
 	struct pg_redirect *there = find_port(all, rule->direction, rule->port);
+	struct pg_away_redirect away;
 	if (there->id == id && there->ctx == ctx && there->port == rule->port) {
 		there->unserved = false;
 		return settle(all, there, err);
 	}
-	if (there != &all->orphans && there->owner->yield(there->ctx))
-		remove_at(all, (size_t)(there - all->table));
-	else if (there != &all->orphans && rule->take_over && there->ctx != ctx)
-		take_from_session(all, there, rule->holder);
-	if (all->count == REDIRECTS_MAX)
-		return pg_fail(err, -ENOSPC, "this agent has %d redirects already.", REDIRECTS_MAX);
-	int rc = all->intake ? 0 : open_intake(all, err);
-	if (rc < 0)
-		return rc;
-	rc = pg_rules_add(pg_intake_rules(all->intake), rule, claim_out, err);
-	if (rc < 0)
-		return rc;
-	struct pg_redirect *rd = &all->table[all->count++];
-	*rd = (struct pg_redirect){ .id = id,
-				    .direction = rule->direction,
-				    .port = rule->port,
-				    .terms = *terms,
-				    .wire = rule->wire,
-				    .since = (uint64_t)time(NULL),
-				    .serial = ++all->serials,
-				    .owner = owner,
-				    .ctx = ctx };
-	if (rd->terms.nodes.count > 0)
-		pg_nodes_add_gateways(&rd->terms.nodes);
-	snprintf(rd->holder, sizeof(rd->holder), "%s", rule->holder);
-	say(all, rd, PG_STATUS_STARTED, pg_redirects_mechanism(all, rule->direction));
-	rc = pg_intake_watch(all->intake, err);
-	if (rc < 0) /* nobody would take its connections */
-		remove_at(all, all->count - 1);
-	else
-		settle_or_log(all, rd);
+	if (all->is_ending) {
+		pg_fail(err, -ESHUTDOWN, "the agent ends at this moment.");
+		return pg_hint(err, PG_TARGET, "try again: another agent takes its place");
+	}
+	bool is_back = pg_away_take(&all->away, rule->direction, rule->port, &away);
+	make_way(all, rule, ctx);
+	int rc = add(all, &wanted, rule, claim_out, err);
+	if (rc < 0 && is_back)
+		redirects_say_forgotten(all, &away, "");
 	return rc;
 }
 
@@ -407,7 +374,7 @@ int pg_redirects_stop(struct pg_redirects *all, uint32_t id, void *ctx, struct p
 {
 	for (size_t i = 0; i < all->count; i++) {
 		if (all->table[i].id == id && all->table[i].ctx == ctx) {
-			remove_at(all, i);
+			remove_at(all, i, FOR_GOOD);
 			return 0;
 		}
 	}
@@ -417,8 +384,28 @@ int pg_redirects_stop(struct pg_redirects *all, uint32_t id, void *ctx, struct p
 void pg_redirects_stop_all(struct pg_redirects *all, const void *ctx)
 {
 	for (size_t i = all->count; i-- > 0;)
-		if (!ctx || all->table[i].ctx == ctx)
-			remove_at(all, i);
+		if (all->table[i].ctx == ctx)
+			remove_at(all, i, FOR_GOOD);
+}
+
+void pg_redirects_leave(struct pg_redirects *all, const void *ctx)
+{
+	for (size_t i = all->count; i-- > 0;)
+		if (all->table[i].ctx == ctx)
+			remove_at(all, i, LAPTOP_AWAY);
+}
+
+const struct pg_away *pg_redirects_away(const struct pg_redirects *all)
+{
+	return &all->away;
+}
+
+void pg_redirects_end(struct pg_redirects *all)
+{
+	all->is_ending = true;
+	for (size_t i = all->count; i-- > 0;)
+		remove_at(all, i, FOR_GOOD);
+	redirects_away_clear(all);
 }
 
 size_t pg_redirects_looking(const struct pg_redirects *all)
@@ -452,8 +439,9 @@ static void on_closed(uv_handle_t *handle)
 void pg_redirects_close(struct pg_redirects *all)
 {
 	pg_looks_close(all->looks);
-	pg_redirects_stop_all(all, NULL);
+	pg_redirects_end(all);
 	pg_redirects_rest(all);
 	uv_close((uv_handle_t *)&all->renew, on_closed);
 	uv_close((uv_handle_t *)&all->counts, on_closed);
+	uv_close((uv_handle_t *)&all->forget, on_closed);
 }

@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
+#include "agent/away.h"
 #include "agent/nodes.h"
 #include "agent/pressure.h"
 #include "agent/rules.h"
@@ -80,6 +81,9 @@ struct pg_redirects *pg_redirects_new(struct pg_loop *loop, const struct pg_log 
  * the lease alone takes the rules of a dead agent back. */
 void pg_redirects_disown(struct pg_redirects *all);
 
+/* Tests: how long a laptop that went without a word is expected back, other than PG_AWAY_MS. */
+void pg_redirects_expect_back(struct pg_redirects *all, uint64_t ms);
+
 /* Removes every rule, closes the listeners, and frees after the loop's turn. */
 void pg_redirects_close(struct pg_redirects *all);
 
@@ -88,7 +92,8 @@ void pg_redirects_close(struct pg_redirects *all);
  * again: 0. -EBUSY: *claim_out names the holder. -EEXIST: this agent redirects that port for
  * another session that lives, *claim_out names it, too. -EPERM and the like: why rules cannot be
  * made here. With rule->take_over neither -EBUSY nor -EEXIST, but -EAGAIN while another agent is
- * asked for the port (agent/takeover.h does the waiting), and -EALREADY. */
+ * asked for the port (agent/takeover.h does the waiting), and -EALREADY. -ESHUTDOWN: after
+ * pg_redirects_end(). */
 int pg_redirects_start(struct pg_redirects *all, uint32_t id, const struct pg_rule *rule,
 		       const struct pg_redirect_terms *terms, const struct pg_redirect_owner *owner,
 		       void *ctx, struct pg_claim *claim_out, struct pg_err *err);
@@ -113,8 +118,16 @@ void pg_redirects_tell_again(struct pg_redirects *all, const void *ctx);
 /* Stops the redirect `id` of `ctx`: new connections reach the app from now on. -ENOENT. */
 int pg_redirects_stop(struct pg_redirects *all, uint32_t id, void *ctx, struct pg_err *err);
 
-/* Stops every redirect of `ctx`, or all when it is NULL. */
+/* Stops every redirect of `ctx`. */
 void pg_redirects_stop_all(struct pg_redirects *all, const void *ctx);
+
+/* The same, but `ctx` lost its laptop: they are noted as parked, until the laptop starts them again
+ * or PG_AWAY_MS are over. */
+void pg_redirects_leave(struct pg_redirects *all, const void *ctx);
+const struct pg_away *pg_redirects_away(const struct pg_redirects *all);
+
+/* Stops and forgets all of them; none starts any more. */
+void pg_redirects_end(struct pg_redirects *all);
 
 /* Without redirects: closes the rule set and its listeners, so that nothing of ours is left. Not
  * while connections live that came through it (under NAT they need its anchor), and not at once

@@ -3,6 +3,17 @@
 
 /* GET /v1/info: who this agent is and what it does at this moment. */
 
+static void away_as_json(struct pg_json *j, const struct pg_away_redirect *r)
+{
+	pg_json_open(j, '{');
+	pg_json_member_str(j, "direction", r->direction == PG_OUTGOING ? "outgoing" : "incoming");
+	pg_json_member_u64(j, "port", r->port);
+	pg_json_member_str(j, "by", r->holder);
+	pg_json_member_u64(j, "since", r->since);
+	pg_json_member_u64(j, "away_since", r->away_since);
+	pg_json_close(j, '}');
+}
+
 static void as_json(const struct pg_identity *id, const struct pg_facts *now, struct pg_answer *a)
 {
 	struct pg_json j = pg_json(&a->body);
@@ -19,14 +30,30 @@ static void as_json(const struct pg_identity *id, const struct pg_facts *now, st
 	pg_json_member_u64(&j, "served", now->served);
 	pg_json_member_u64(&j, "fallen_back", now->fallen_back);
 	pg_json_member_u64(&j, "probes", now->probes);
+	pg_json_key(&j, "away");
+	pg_json_open(&j, '[');
+	for (size_t i = 0; i < now->away->count; i++)
+		away_as_json(&j, &now->away->items[i]);
+	pg_json_close(&j, ']');
 	pg_json_close(&j, '}');
 	pg_route_finish(a, &j);
+}
+
+static void away_as_protobuf(const struct pg_away_redirect *r, Podgraft__V1__Away *out)
+{
+	podgraft__v1__away__init(out);
+	out->outgoing = r->direction == PG_OUTGOING;
+	out->port = r->port;
+	out->by = (char *)r->holder;
+	out->since = r->since;
+	out->away_since = r->away_since;
 }
 
 static void as_protobuf(const struct pg_identity *id, const struct pg_facts *now,
 			struct pg_answer *a)
 {
 	uint8_t *at;
+	Podgraft__V1__Away away[PG_AWAY_MAX], *list[PG_AWAY_MAX];
 	Podgraft__V1__Info m = PODGRAFT__V1__INFO__INIT;
 	m.version = (char *)id->version; /* packing only reads the texts */
 	m.protocol = PG_PROTOCOL;
@@ -40,6 +67,12 @@ static void as_protobuf(const struct pg_identity *id, const struct pg_facts *now
 	m.probes = now->probes;
 	m.served = now->served;
 	m.fallen_back = now->fallen_back;
+	m.n_away = now->away->count;
+	m.away = list;
+	for (size_t i = 0; i < now->away->count; i++) {
+		away_as_protobuf(&now->away->items[i], &away[i]);
+		list[i] = &away[i];
+	}
 	if (pg_buf_reserve(&a->body, podgraft__v1__info__get_packed_size(&m), &at) < 0) {
 		pg_route_refuse(a, 503, "out of memory", "try again");
 		return;
@@ -51,7 +84,8 @@ static void as_protobuf(const struct pg_identity *id, const struct pg_facts *now
 void pg_route_info(struct pg_routes *r, const struct pg_request *rq, const struct pg_statement *st,
 		   struct pg_answer *a)
 {
-	struct pg_facts now = { .mechanism = "" };
+	static const struct pg_away nobody;
+	struct pg_facts now = { .mechanism = "", .away = &nobody };
 	(void)st;
 	if (r->events.info)
 		r->events.info(r->ctx, &now);

@@ -1,4 +1,5 @@
 #pragma once
+#include "agent/away.h"
 #include "agent/httpd.h"
 #include "proto/wire/auth.h"
 
@@ -15,8 +16,9 @@ struct pg_identity {
 
 struct pg_facts {
 	size_t sessions, redirects, connections;
-	uint64_t probes;       /* the kubelet's, which the app served */
-	uint64_t served;       /* connections that the laptop served, so far */
+	const struct pg_away *away; /* redirects whose laptop went; borrowed */
+	uint64_t probes;            /* the kubelet's, which the app served */
+	uint64_t served;            /* connections that the laptop served, so far */
 	uint64_t fallen_back;  /* connections that the app served instead of the laptop, so far */
 	const char *mechanism; /* static text; "" without redirects */
 };

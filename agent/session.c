@@ -378,6 +378,7 @@ static void on_control(void *ctx, const Podgraft__V1__Control *msg)
 		undo(lane, msg->request, msg->undo->by);
 		break;
 	case PODGRAFT__V1__CONTROL__BODY_GOODBYE:
+		pg_takeover_cancel(pg_take_ptr(&lane->session->takeover));
 		pg_redirects_stop_all(lane->session->config.redirects, lane->session);
 		lane->session->over = true;
 		schedule_reaping(lane->session);
@@ -484,6 +485,7 @@ static void on_reap(uv_idle_t *idle)
 		alive = alive || s->lanes[i].link;
 	if (alive && !s->over)
 		return;
+	pg_redirects_leave(s->config.redirects, s); /* after a goodbye there are none */
 	s->config.ended(s->config.ctx, s);
 	pg_session_free(s);
 }

@@ -8,7 +8,7 @@
 #include "proto/wire/msg.h"
 
 /* One laptop and everything it started here. Its lanes carry the streams; when the last one is
- * gone, so are its redirects. */
+ * gone, so are its redirects, of which a note stays (away.h) unless the laptop said goodbye. */
 struct pg_session;
 
 struct pg_session_config {

@@ -58,10 +58,19 @@ static inline void on_linked(void *ctx, int fd, const uint8_t session[PG_SESSION
 		memcpy(f->extra, extra, n);
 }
 
+static const struct pg_away away = { .items = { { .direction = PG_OUTGOING,
+						  .port = 5432,
+						  .holder = "ann@laptop",
+						  .since = 1700000000,
+						  .away_since = 1700000060 } },
+				     .count = 1 };
+
 static inline void tell_facts(void *ctx, struct pg_facts *out)
 {
 	(void)ctx;
-	*out = (struct pg_facts){ .sessions = 2, .redirects = 3, .mechanism = "tproxy" };
+	*out = (struct pg_facts){
+		.sessions = 2, .redirects = 3, .mechanism = "tproxy", .away = &away
+	};
 }
 
 static inline int set_up(void **state)

@@ -136,7 +136,7 @@ PG_UNUSED static void on_undo(void *ctx, struct pg_session *asker, Podgraft__V1_
 	for (int i = 0; i < LAPTOPS; i++)
 		if (w->laptops[i].session && w->laptops[i].session != asker)
 			pg_session_tell_undone(w->laptops[i].session, undone);
-	pg_redirects_stop_all(w->redirects, NULL);
+	pg_redirects_end(w->redirects);
 }
 
 PG_UNUSED static void on_emptied(void *ctx)

@@ -102,7 +102,9 @@ static void info_is_read_with_a_proof(void **state)
 	assert_int_equal(r.status, 200);
 	assert_non_null(strstr(r.body, "\"profile\":\"redirect\",\"sessions\":2,\"redirects\":3,"
 				       "\"mechanism\":\"tproxy\",\"connections\":0,\"served\":0,"
-				       "\"fallen_back\":0,\"probes\":0}"));
+				       "\"fallen_back\":0,\"probes\":0,\"away\":[{\"direction\":"
+				       "\"outgoing\",\"port\":5432,\"by\":\"ann@laptop\","
+				       "\"since\":1700000000,\"away_since\":1700000060}]}"));
 
 	ask(f, request, &r); /* the same again */
 	assert_int_equal(r.status, 401);
@@ -149,6 +151,12 @@ static void info_is_read_as_protobuf(void **state)
 	assert_string_equal(m->profile, "redirect");
 	assert_int_equal(m->sessions, 2);
 	assert_string_equal(m->mechanism, "tproxy");
+	assert_int_equal(m->n_away, 1);
+	assert_true(m->away[0]->outgoing);
+	assert_int_equal(m->away[0]->port, 5432);
+	assert_string_equal(m->away[0]->by, "ann@laptop");
+	assert_int_equal(m->away[0]->since, 1700000000);
+	assert_int_equal(m->away[0]->away_since, 1700000060);
 	podgraft__v1__info__free_unpacked(m, NULL);
 }
 

@@ -206,6 +206,20 @@ def test_status_says_what_is_parked_and_forgets_what_has_ended(podgraft, pod, la
     assert ended["state"] == "ended" and ended["redirects"] == []
 
 
+def test_of_a_laptop_that_vanished_status_says_since_when_until_it_is_back(podgraft, reader, pod, laptop):
+    """Nothing of it is left but that note: the port is free for others."""
+    podgraft.redirect_to(laptop, pod, "http").kill()
+    until(lambda: "8080" not in pod.rules(), what="the end of the rules")
+    agent, = agents_of(reader, pod)
+    redirect, = agent["redirects"]
+    assert (redirect["port"], redirect["state"]) == (HTTP, "parked") and "@" in redirect["by"]
+    assert redirect["note"].startswith("laptop away since 2"), redirect
+    assert "parked: laptop away since 2" in ran(reader, "status", pod.name)
+    podgraft.redirect_to(laptop, pod, "http")
+    redirect, = agents_of(reader, pod)[0]["redirects"]
+    assert redirect["state"] == "redirected"
+
+
 # --- undo ---
 
 @pytest.fixture

@@ -57,6 +57,24 @@ static void one_line_of_a_tail_is_enough(void **state)
 	assert_string_equal(log.redirects[0].who, "ann@laptop");
 }
 
+static void a_laptop_that_is_away_has_parked_redirects_until_it_is_forgotten(void **state)
+{
+	static struct pg_status_log log;
+	static const char *const lines[] = {
+		LOG "port 8080: started (tproxy)" SINCE "ann@laptop",
+		LOG "port 8080: parked (laptop away since 2026-11-22T16:31:07Z)" SINCE "ann@laptop",
+		NULL,
+	};
+	(void)state;
+	read_all(&log, lines);
+	assert_int_equal(log.count, 1);
+	assert_int_equal(log.redirects[0].event, PG_STATUS_PARKED);
+	assert_string_equal(log.redirects[0].note, "laptop away since 2026-11-22T16:31:07Z");
+	pg_status_log_line(&log, LOG "port 8080: stopped (the laptop did not come back)" SINCE
+				     "ann@laptop");
+	assert_int_equal(log.count, 0);
+}
+
 static void a_hostile_log_ends_where_the_room_does(void **state)
 {
 	static struct pg_status_log log;
@@ -80,6 +98,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_stands_is_what_was_not_ended),
 		cmocka_unit_test(one_line_of_a_tail_is_enough),
+		cmocka_unit_test(a_laptop_that_is_away_has_parked_redirects_until_it_is_forgotten),
 		cmocka_unit_test(a_hostile_log_ends_where_the_room_does),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,7 +10,7 @@
 #include "proto/base/num.h"
 
 static const char time_format[] = "%Y-%m-%dT%H:%M:%SZ";
-enum { TIME_LENGTH = 20 };
+enum { TIME_LENGTH = PG_STATUS_TIME - 1 };
 static const uint64_t time_end = 253402300800; /* of the year 9999 */
 
 static const char *const words[] = {
@@ -26,20 +26,20 @@ const char *pg_status_word(enum pg_status_event event)
 	return words[event];
 }
 
-static void format_time(uint64_t at, char out[TIME_LENGTH + 1])
+void pg_status_time(uint64_t at, char out[PG_STATUS_TIME])
 {
 	struct tm utc;
 	time_t when = (time_t)(at < time_end ? at : 0);
-	if (!gmtime_r(&when, &utc) || strftime(out, TIME_LENGTH + 1, time_format, &utc) == 0)
-		snprintf(out, TIME_LENGTH + 1, "1970-01-01T00:00:00Z");
+	if (!gmtime_r(&when, &utc) || strftime(out, PG_STATUS_TIME, time_format, &utc) == 0)
+		snprintf(out, PG_STATUS_TIME, "1970-01-01T00:00:00Z");
 }
 
 void pg_status_line_format(const struct pg_status_line *line, char out[PG_STATUS_LINE])
 {
-	char at[TIME_LENGTH + 1], since[TIME_LENGTH + 1];
+	char at[PG_STATUS_TIME], since[PG_STATUS_TIME];
 	const char *note = line->note;
-	format_time(line->at, at);
-	format_time(line->since, since);
+	pg_status_time(line->at, at);
+	pg_status_time(line->since, since);
 	snprintf(out, PG_STATUS_LINE, "%s %sport %u: %s%s%s%s since %s by %s", at,
 		 line->outgoing ? "outgoing " : "", line->port, pg_status_word(line->event),
 		 note[0] ? " (" : "", note, note[0] ? ")" : "", since, line->who);
@@ -58,7 +58,7 @@ static bool skip(const char **at, const char *text)
 
 static bool read_time(const char **at, uint64_t *out)
 {
-	char text[TIME_LENGTH + 1];
+	char text[PG_STATUS_TIME];
 	struct tm utc = { 0 };
 	if (strnlen(*at, TIME_LENGTH) < TIME_LENGTH)
 		return false;

@@ -20,6 +20,7 @@ enum pg_status_event {
 };
 
 enum { PG_STATUS_WHO = 65, PG_STATUS_NOTE = 64, PG_STATUS_LINE = 256 }; /* bytes with the NUL */
+enum { PG_STATUS_TIME = 21 };
 
 struct pg_status_line {
 	uint64_t at; /* when that happened, seconds of the epoch, up to the year 9999 */
@@ -30,6 +31,9 @@ struct pg_status_line {
 	uint64_t since;            /* when the redirect started */
 	char who[PG_STATUS_WHO];   /* for whom, as they call themselves; not empty */
 };
+
+/* "2026-11-22T16:31:07Z", of seconds of the epoch up to the year 9999. */
+void pg_status_time(uint64_t at, char out[PG_STATUS_TIME]);
 
 /* What the event is called in the line. */
 const char *pg_status_word(enum pg_status_event event);
