@@ -5,7 +5,10 @@ The registry is a real one for the container runtime, as far as it comes: an HTT
 
 import http.server
 import json
+import signal
 import ssl
+import subprocess
+import tarfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,6 +16,8 @@ import pytest
 
 from harness.cli import SECONDS, ran, run
 from harness.pods import container, make_pods
+from harness.tools import BIN
+from harness.waiting import stretched
 from harness.webhook import certificate
 
 INDEX = "application/vnd.oci.image.index.v1+json"
@@ -23,6 +28,16 @@ FOREIGN = {"schemaVersion": 2, "mediaType": INDEX, "manifests": [
 
 def error(code, message):
     return {"errors": [{"code": code, "message": message}]}
+
+
+def archived(archive):
+    """What a registry serves of an OCI archive of one image: {tag "1" or digest: (media type, bytes)}."""
+    with tarfile.open(archive) as tar:
+        files = {f"sha256:{m.name.split('/')[-1]}": ("application/octet-stream", tar.extractfile(m).read())
+                 for m in tar.getmembers() if m.name.startswith("blobs/sha256/") and m.isfile()}
+        top = json.load(tar.extractfile("index.json"))["manifests"][0]
+    files[top["digest"]] = files["1"] = top["mediaType"], files[top["digest"]][1]
+    return files
 
 
 # What the registry answers to each repository: status, headers, body.
@@ -37,10 +52,15 @@ ANSWERS = {
 
 
 class Registry:
-    """Serves ANSWERS on every address of this machine, with TLS when it gets a certificate."""
+    """Serves ANSWERS on every address of this machine, with TLS when it gets a certificate.
 
-    def __init__(self, pair=None):
+    And an image, of the repository "slow": once `released` is set.
+    """
+
+    def __init__(self, pair=None, archive=None):
         self.server = http.server.ThreadingHTTPServer(("", 0), self.Handler)
+        self.server.files = archived(archive) if archive else {}
+        self.server.released = self.released = threading.Event()
         if pair:
             tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             tls.load_cert_chain(*pair)
@@ -52,9 +72,13 @@ class Registry:
         protocol_version = "HTTP/1.1"
 
         def do_GET(self):
-            repository = self.path.split("/")[2]
+            repository, _, name = self.path.removeprefix("/v2/").partition("/")
             status, headers, body = ANSWERS.get(repository, (200, {}, {}))
             data = json.dumps(body).encode()
+            if repository == "slow":
+                self.server.released.wait(60)
+                media, data = self.server.files[name.split("/")[-1]]
+                headers = {"Content-Type": media}
             self.send_response(status)
             for name, value in {"Content-Type": "application/json", **headers, "Content-Length": len(data)}.items():
                 self.send_header(name, str(value))
@@ -121,3 +145,26 @@ def test_an_image_that_cannot_be_pulled(same_user, told, image):
     assert hint == f"  hint: {helps}", done
     assert all(line.startswith("waiting for ") for line in waits), done
     assert ran(same_user, "inject", pod.name)
+
+
+def test_an_agent_whose_image_comes_slowly_is_waited_for_by_the_next_try_too(cluster, lab_only, podgraft, pod):
+    """The entry of the first try stands in the pod for good: there is to be no second one."""
+    registry = Registry(archive=cluster.archive)
+    image = f"127.0.0.1:{registry.port}/slow:1"
+    try:
+        first = subprocess.Popen([BIN / "podgraft", "inject", "-n", cluster.namespace, pod.name, "--image", image, "-o", "json"],
+                                 env=podgraft.env, text=True, stdout=subprocess.PIPE)
+        assert json.loads(first.stdout.readline())["event"] == "waiting"
+        first.send_signal(signal.SIGINT)
+        assert first.wait(stretched(5)) == 130
+        asked, = (entry["name"] for entry in cluster.get("pod", pod.name)["spec"]["ephemeralContainers"])
+        registry.released.set()
+        grafted = run(podgraft, "inject", pod.name, "--image", image, "-o", "json").json()[-1]
+        assert grafted["event"] == "grafted" and grafted["container"] == asked, grafted
+        again = run(podgraft, "inject", pod.name, "--image", image, "-o", "json").json()[-1]
+        assert again["container"] == asked and again["reused"], again
+        assert len(cluster.get("pod", pod.name)["spec"]["ephemeralContainers"]) == 1
+    finally:
+        registry.released.set()
+        registry.close()
+        cluster.ctr("images", "rm", image, check=False)

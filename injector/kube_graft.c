@@ -148,8 +148,10 @@ static int never_ran(struct graft *g, const struct pg_kube_start *start, struct 
 {
 	pg_fail(err, -ETIMEDOUT, "%s: it does not run yet; it waits for %s.", g->what,
 		start->waiting_for);
-	return pg_hint(err, PG_TARGET, "see its events: kubectl -n %s describe pod %s", g->pod->ns,
-		       g->pod->name);
+	return pg_hint(err, PG_TARGET,
+		       "see its events: kubectl -n %s describe pod %s; the next try goes on "
+		       "waiting for it",
+		       g->pod->ns, g->pod->name);
 }
 
 /* The kubelet quotes the log of a program that failed; otherwise we ask for it. */
@@ -265,31 +267,43 @@ static int await_banner(struct graft *g, struct pg_banner *banner, struct pg_err
 	return rc;
 }
 
-int pg_kube_graft(struct pg_kube_api *api, const struct pg_pod *pod,
-		  const struct pg_graft_spec *spec, uint64_t deadline_ms, struct pg_graft *out,
-		  struct pg_err *err)
+int pg_kube_graft_ask(struct pg_kube_api *api, const struct pg_pod *pod,
+		      const struct pg_graft_spec *spec, uint64_t deadline_ms,
+		      char name_out[PG_NAME_MAX + 1], json_t **seen_out, struct pg_err *err)
 {
 	struct graft g = { .api = api, .pod = pod, .spec = spec, .deadline_ms = deadline_ms };
-	struct pg_err inner = { .code = 0 };
-	struct pg_banner banner;
 	struct pg_kube_status st;
 	pg_kube_patch_name(g.name);
 	snprintf(g.what, sizeof(g.what), "graft %s into pod '%s'", g.name, pod->name);
-	int rc = pg_kube_patch_check(spec, &inner);
+	int rc = pg_kube_patch_check(spec, err);
 	if (rc == 0)
-		rc = send_patch(&g, &st, &inner);
+		rc = send_patch(&g, &st, err);
 	if (rc == 0)
-		rc = check_kept(&g, &inner);
-	if (rc == 0)
-		rc = await_running(&g, &inner);
-	if (rc == 0)
-		rc = await_banner(&g, &banner, &inner);
-	json_decref(g.seen);
+		rc = check_kept(&g, err);
 	if (rc < 0) {
-		if (err)
-			*err = inner;
+		json_decref(g.seen);
 		return rc;
 	}
+	memcpy(name_out, g.name, sizeof(g.name));
+	*seen_out = g.seen;
+	return 0;
+}
+
+int pg_kube_graft_await(struct pg_kube_api *api, const struct pg_pod *pod, const char *name,
+			json_t *seen, uint64_t deadline_ms, struct pg_graft *out, bool *has_run,
+			struct pg_err *err)
+{
+	struct graft g = { .api = api, .pod = pod, .deadline_ms = deadline_ms, .seen = seen };
+	struct pg_banner banner;
+	snprintf(g.name, sizeof(g.name), "%s", name);
+	snprintf(g.what, sizeof(g.what), "graft %s into pod '%s'", g.name, pod->name);
+	int rc = await_running(&g, err);
+	*has_run = rc == 0 || rc == -ECHILD;
+	if (rc == 0)
+		rc = await_banner(&g, &banner, err);
+	json_decref(g.seen);
+	if (rc < 0)
+		return rc;
 	*out = (struct pg_graft){ .port = banner.port };
 	memcpy(out->container, g.name, sizeof(out->container));
 	memcpy(out->agent_key, banner.key, sizeof(out->agent_key));

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "injector/kube_api.h"
 #include "injector/kube_agents.h"
@@ -14,12 +13,10 @@
 #include "injector/kube_graft.h"
 #include "injector/kube_json.h"
 #include "injector/kube_log.h"
-#include "injector/kube_patch.h"
 #include "injector/kube_plan.h"
+#include "injector/kube_record.h"
 #include "injector/kube_resolve.h"
 #include "injector/kube_service.h"
-#include "injector/kube_start.h"
-#include "injector/state.h"
 #include "injector/state_dir.h"
 #include "proto/base/mem.h"
 
@@ -111,58 +108,9 @@ static int see_pod(struct kube *k, const struct pg_pod *pod, struct pg_err *err)
 	return 0;
 }
 
-/* True when the recorded agent `a` can do the job: it is still there, and nobody else's. */
-static bool can_reuse(const struct kube *k, const struct pg_state_agent *a,
-		      const struct pg_pod *pod, const struct pg_graft_spec *spec)
+static struct pg_kube_record record_of(const struct kube *k)
 {
-	return strcmp(a->cluster, pod->cluster) == 0 && strcmp(a->uid, pod->uid) == 0 &&
-	       strcmp(a->image, spec->image) == 0 && pg_profile_covers(a->profile, spec->profile) &&
-	       pg_kube_patch_is_ours(k->seen, pod, spec, a->profile, a->container) &&
-	       pg_kube_is_running(k->seen, a->container);
-}
-
-/* Looks for an agent of our own record: true with *out. */
-static bool find_recorded(struct kube *k, const struct pg_pod *pod,
-			  const struct pg_graft_spec *spec, struct pg_graft *out)
-{
-	pg_auto_free struct pg_state *st = pg_state_load(k->state_dir, k->api.log);
-	for (size_t i = st ? st->agent_count : 0; i > 0; i--) { /* the newest first */
-		const struct pg_state_agent *a = &st->agents[i - 1];
-		if (!can_reuse(k, a, pod, spec))
-			continue;
-		*out = (struct pg_graft){ .port = a->port, .reused = true };
-		memcpy(out->container, a->container, sizeof(out->container));
-		memcpy(out->agent_key, a->agent_key, sizeof(out->agent_key));
-		return true;
-	}
-	return false;
-}
-
-static void put_agent(void *ctx, struct pg_state *st)
-{
-	pg_state_put(st, ctx);
-}
-
-/* An agent that is not in the record works just as well; it is only not found again. */
-static void record(struct kube *k, const struct pg_pod *pod, const struct pg_graft_spec *spec,
-		   const struct pg_graft *graft)
-{
-	struct pg_err err = { .code = 0 };
-	struct pg_state_agent a = {
-		.profile = spec->profile,
-		.port = graft->port,
-		.created_s = (int64_t)time(NULL),
-	};
-	snprintf(a.cluster, sizeof(a.cluster), "%s", pod->cluster);
-	snprintf(a.image, sizeof(a.image), "%s", spec->image);
-	memcpy(a.uid, pod->uid, sizeof(a.uid));
-	memcpy(a.ns, pod->ns, sizeof(a.ns));
-	memcpy(a.pod, pod->name, sizeof(a.pod));
-	memcpy(a.container, graft->container, sizeof(a.container));
-	memcpy(a.agent_key, graft->agent_key, sizeof(a.agent_key));
-	if (pg_state_change(k->state_dir, put_agent, &a, k->api.log, &err) < 0)
-		pg_log(k->api.log, PG_WARN, "%s: the next command will graft another agent",
-		       err.what);
+	return (struct pg_kube_record){ .dir = k->state_dir, .log = k->api.log };
 }
 
 /* Until no other podgraft of this person grafts into the pod, or one has: true with *out. Without
@@ -177,20 +125,50 @@ static bool await_others(struct kube *k, const struct pg_pod *pod, const struct 
 	}
 	pg_kube_waits(&k->api, NULL);
 	k->seen_ms = 0;
-	return see_pod(k, pod, err) == 0 && find_recorded(k, pod, spec, out);
+	struct pg_kube_record record = record_of(k);
+	return see_pod(k, pod, err) == 0 && pg_kube_record_find(&record, pod, spec, k->seen, out);
+}
+
+/* One that an earlier try has asked for, in vain so far, or a new one: on record from the
+ * beginning, as its entry stands in the pod for good. */
+static int ask_for_agent(struct kube *k, const struct pg_pod *pod, const struct pg_graft_spec *spec,
+			 uint64_t deadline, struct pg_graft *out, json_t **seen, struct pg_err *err)
+{
+	struct pg_kube_record record = record_of(k);
+	*out = (struct pg_graft){ .port = 0 };
+	if (pg_kube_record_awaited(&record, pod, spec, k->seen, out->container)) {
+		pg_log(k->api.log, PG_DEBUG, "agent '%s' was asked for and may start yet",
+		       out->container);
+		*seen = json_incref(k->seen);
+		return 0;
+	}
+	pg_log(k->api.log, PG_DEBUG, "graft an agent of profile '%s' from image %s",
+	       pg_profile_name(spec->profile), spec->image);
+	int rc = pg_kube_graft_ask(&k->api, pod, spec, deadline, out->container, seen, err);
+	if (rc == 0)
+		pg_kube_record_put(&record, pod, spec, out);
+	k->seen_ms = 0; /* the pod has one entry more */
+	return rc;
 }
 
 static int graft_new(struct kube *k, const struct pg_pod *pod, const struct pg_graft_spec *spec,
 		     uint64_t deadline, struct pg_graft *out, struct pg_err *err)
 {
-	pg_log(k->api.log, PG_DEBUG, "graft an agent of profile '%s' from image %s",
-	       pg_profile_name(spec->profile), spec->image);
-	int rc = pg_kube_graft(&k->api, pod, spec, deadline, out, err);
+	struct pg_kube_record record = record_of(k);
+	struct pg_graft asked;
+	json_t *seen = NULL;
+	bool has_run = false;
+	int rc = ask_for_agent(k, pod, spec, deadline, &asked, &seen, err);
+	if (rc == 0)
+		rc = pg_kube_graft_await(&k->api, pod, asked.container, seen, deadline, out,
+					 &has_run, err);
+	if (rc < 0 && has_run && err->whose == PG_TARGET) /* a dead one, or none of ours */
+		pg_kube_record_drop(&record, pod->uid, asked.container);
 	if (rc < 0)
 		return rc;
 	pg_log(k->api.log, PG_DEBUG, "agent '%s' listens on 127.0.0.1:%u in the pod",
 	       out->container, out->port);
-	record(k, pod, spec, out);
+	pg_kube_record_put(&record, pod, spec, out);
 	return 0;
 }
 
@@ -202,7 +180,8 @@ static int kube_graft(struct pg_platform *p, const struct pg_pod *pod,
 	int rc = see_pod(k, pod, err);
 	if (rc < 0)
 		return rc;
-	bool found = find_recorded(k, pod, spec, out);
+	struct pg_kube_record record = record_of(k);
+	bool found = pg_kube_record_find(&record, pod, spec, k->seen, out);
 	pg_auto_close int lock = found ? -1 : pg_state_lock_pod(k->state_dir, pod->uid);
 	if (lock == -EBUSY)
 		found = await_others(k, pod, spec, deadline, &lock, out, err);
@@ -238,24 +217,11 @@ static int kube_plan(struct pg_platform *p, const struct pg_target_spec *target,
 	return seen;
 }
 
-struct agent_id {
-	const char *uid, *container;
-};
-
-static void drop_agent(void *ctx, struct pg_state *st)
-{
-	const struct agent_id *id = ctx;
-	pg_state_drop(st, id->uid, id->container);
-}
-
 static void kube_forget(struct pg_platform *p, const struct pg_pod *pod,
 			const struct pg_graft *graft)
 {
-	struct kube *k = kube_of(p);
-	struct pg_err err = { .code = 0 };
-	struct agent_id id = { pod->uid, graft->container };
-	if (pg_state_change(k->state_dir, drop_agent, &id, k->api.log, &err) < 0)
-		pg_log(k->api.log, PG_WARN, "%s", err.what);
+	struct pg_kube_record record = record_of(kube_of(p));
+	pg_kube_record_drop(&record, pod->uid, graft->container);
 }
 
 static int kube_agents(struct pg_platform *p, const struct pg_agents_wish *wish,
@@ -273,21 +239,6 @@ static int kube_agent_log(struct pg_platform *p, const struct pg_agent_seen *age
 	return pg_kube_log_last(&k->api, agent->ns, agent->pod, agent->container, line, ctx, err);
 }
 
-static bool find_by_name(struct kube *k, const struct pg_agent_seen *agent, struct pg_graft *out)
-{
-	pg_auto_free struct pg_state *st = pg_state_load(k->state_dir, k->api.log);
-	for (size_t i = st ? st->agent_count : 0; i > 0; i--) {
-		const struct pg_state_agent *a = &st->agents[i - 1];
-		if (strcmp(a->cluster, k->config.server) != 0 || strcmp(a->uid, agent->uid) != 0 ||
-		    strcmp(a->container, agent->container) != 0)
-			continue;
-		out->port = a->port;
-		memcpy(out->agent_key, a->agent_key, sizeof(out->agent_key));
-		return true;
-	}
-	return false;
-}
-
 static int kube_adopt(struct pg_platform *p, const struct pg_agent_seen *agent,
 		      struct pg_pod *pod_out, struct pg_graft *out, struct pg_err *err)
 {
@@ -300,7 +251,8 @@ static int kube_adopt(struct pg_platform *p, const struct pg_agent_seen *agent,
 	memcpy(pod_out->uid, agent->uid, sizeof(pod_out->uid));
 	*out = (struct pg_graft){ .reused = true };
 	memcpy(out->container, agent->container, sizeof(out->container));
-	if (find_by_name(k, agent, out))
+	struct pg_kube_record record = record_of(k);
+	if (pg_kube_record_known(&record, k->config.server, agent->uid, agent->container, out))
 		return 0;
 	int rc = pg_kube_log_banner(&k->api, agent->ns, agent->pod, agent->container,
 				    pg_loop_now_ms(k->api.loop) + BANNER_MS, &banner, err);

@@ -121,6 +121,12 @@ bool pg_kube_is_running(const json_t *pod, const char *container)
 	       pg_json_at(state_of(pod, container), "running") != NULL;
 }
 
+bool pg_kube_may_start(const json_t *pod, const char *container)
+{
+	return pg_kube_pod_life(pod) == PG_KUBE_LIVE &&
+	       !pg_json_at(state_of(pod, container), "terminated");
+}
+
 /* What a program wrote last, as one line that is clean to print. */
 static void one_line(const char *text, char *out, size_t room)
 {

@@ -37,6 +37,9 @@ enum pg_kube_step pg_kube_start_judge(struct pg_kube_start *s, const json_t *pod
 /* True when the container runs, by the pod's status. */
 bool pg_kube_is_running(const json_t *pod, const char *container);
 
+/* True when the container, one of the pod's spec, runs or may do so yet. */
+bool pg_kube_may_start(const json_t *pod, const char *container);
+
 /* Adds what can be done about `message`, of a runtime, a registry or a program that should have
  * been an agent: `otherwise` when we do not know better. Returns err->code. */
 int pg_kube_start_hint(const char *message, const char *otherwise, struct pg_err *err);

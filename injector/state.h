@@ -19,7 +19,8 @@ struct pg_state_agent {
 	char container[PG_NAME_MAX + 1]; /* the agent's */
 	char image[512];
 	enum pg_profile profile;
-	uint16_t port; /* of its control API */
+	uint16_t
+		port; /* of its control API; 0: it was asked for, and has not been seen to listen */
 	uint8_t agent_key[PG_KEY_BYTES];
 	int64_t created_s; /* Unix time */
 };

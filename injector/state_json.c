@@ -20,7 +20,7 @@ static int parse_agent(const json_t *o, struct pg_state_agent *a)
 	if (!take(o, "cluster", a->cluster, sizeof(a->cluster)) ||
 	    !take(o, "uid", a->uid, sizeof(a->uid)) ||
 	    !take(o, "container", a->container, sizeof(a->container)) ||
-	    !take(o, "image", a->image, sizeof(a->image)) || port < 1 || port > 65535 ||
+	    !take(o, "image", a->image, sizeof(a->image)) || port < 0 || port > 65535 ||
 	    pg_profile_parse(pg_json_str(o, "profile"), &a->profile) < 0 ||
 	    pg_b64_decode(pg_json_str(o, "agent_key"), a->agent_key, sizeof(a->agent_key)) < 0)
 		return -EINVAL;
