@@ -37,7 +37,6 @@ static void deliver(struct pg_intake *in, int fd, const struct sockaddr_storage 
 {
 	struct sockaddr_storage local = { 0 };
 	enum pg_direction direction;
-	pg_sock_tune(fd);
 	if (pg_rules_original(in->rules, fd, &local, &direction) < 0)
 		pg_sock_close_reset(fd);
 	else

@@ -49,8 +49,9 @@ struct pg_mech {
 	void (*write)(struct pg_nft *n, const char *table, const struct pg_pod_nat *nat,
 		      const struct pg_listeners *to);
 
-	/* Where the accepted socket `fd` of `version` 4 or 6 was going: 0, or a negative errno. */
-	int (*original)(int fd, int version, struct sockaddr_storage *out);
+	/* Where the accepted socket `fd`, whose own address is *own, was going: 0, or a negative
+	 * errno. */
+	int (*original)(int fd, const struct sockaddr_storage *own, struct sockaddr_storage *out);
 };
 
 extern const struct pg_mech pg_mech_tproxy, pg_mech_nat;

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include "proto/base/auto.h"
+#include "proto/io/sock.h"
 
 /* More would only wait longer for us; the kernel cuts it to net.core.somaxconn. */
 enum { BACKLOG = 4096, PORT_TRIES = 32 };
@@ -49,8 +50,9 @@ static int listen_on(enum pg_listen_at at, int family, uint16_t *port)
 	pg_auto_close int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
-	/* Accepted sockets inherit it: a client that vanished is missed by us, as the app sees us.
-	 */
+	/* Accepted sockets inherit what follows. A client that vanished is missed by us, as the app
+	 * sees us. */
+	pg_sock_tune(fd);
 	int code = allow(fd, SOL_SOCKET, SO_KEEPALIVE);
 	if (code == 0 && family == AF_INET6)
 		code = allow(fd, IPPROTO_IPV6, IPV6_V6ONLY);

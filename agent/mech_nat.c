@@ -110,10 +110,10 @@ static void nat_write(struct pg_nft *n, const char *table, const struct pg_pod_n
 	write_shield(n, table, to->port);
 }
 
-static int nat_original(int fd, int version, struct sockaddr_storage *out)
+static int nat_original(int fd, const struct sockaddr_storage *own, struct sockaddr_storage *out)
 {
 	socklen_t len = sizeof(*out);
-	int level = version == 4 ? IPPROTO_IP : IPPROTO_IPV6;
+	int level = own->ss_family == AF_INET ? IPPROTO_IP : IPPROTO_IPV6;
 	return getsockopt(fd, level, SO_ORIGINAL_DST, out, &len) < 0 ? -errno : 0;
 }
 

@@ -4,7 +4,6 @@
  * the app. It cannot be combined with NAT of the pod's own. */
 #include "agent/mech.h"
 
-#include <errno.h>
 #include <linux/netfilter.h>
 
 #include "agent/rules.h"
@@ -67,11 +66,11 @@ static void tproxy_write(struct pg_nft *n, const char *table, const struct pg_po
 	write_shield(n, table, to);
 }
 
-static int tproxy_original(int fd, int version, struct sockaddr_storage *out)
+static int tproxy_original(int fd, const struct sockaddr_storage *own, struct sockaddr_storage *out)
 {
-	(void)version;
-	socklen_t len = sizeof(*out);
-	return getsockname(fd, (struct sockaddr *)out, &len) < 0 ? -errno : 0;
+	(void)fd;
+	*out = *own;
+	return 0;
 }
 
 const struct pg_mech pg_mech_tproxy = {

@@ -446,7 +446,7 @@ int pg_rules_original(const struct pg_rules *r, int fd, struct sockaddr_storage 
 	bool outgoing = pg_addr_bytes(&own, bytes, &port) > 0 && port == r->out.listeners.port;
 	const struct pg_mech *mech = outgoing ? &pg_mech_nat : r->mech;
 	uint16_t ours = outgoing ? r->out.listeners.port : r->listeners.port;
-	int code = mech->original(fd, own.ss_family == AF_INET ? 4 : 6, &to);
+	int code = mech->original(fd, &own, &to);
 	if (code < 0)
 		return code;
 	if (pg_addr_bytes(&to, bytes, &port) == 0 || port == ours)

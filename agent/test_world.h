@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <cmocka.h>
+#include <netinet/tcp.h>
 
 #include "agent/rules.h"
 #include "agent/test_netns.h"
@@ -126,7 +127,15 @@ PG_UNUSED static int answers(struct world *w, int from, const char *host, uint32
 	return who;
 }
 
-/* The redirected connection knows where it was going and who its client is. */
+static bool has_option(int fd, int level, int option)
+{
+	int on = 0;
+	socklen_t len = sizeof(on);
+	return getsockopt(fd, level, option, &on, &len) == 0 && on != 0;
+}
+
+/* The redirected connection knows where it was going and who its client is, and is tuned as its
+ * listener is. */
 PG_UNUSED static void check_ends_of(struct world *w, int who, const struct conn *c,
 				    const char *wanted)
 {
@@ -140,6 +149,9 @@ PG_UNUSED static void check_ends_of(struct world *w, int who, const struct conn 
 	assert_int_equal(getpeername(c->server, (struct sockaddr *)&peer, &peer_len), 0);
 	assert_int_equal(getsockname(c->client, (struct sockaddr *)&client, &client_len), 0);
 	assert_string_equal(sock_text(&peer, a), sock_text(&client, b));
+	assert_true(has_option(c->server, IPPROTO_TCP, TCP_NODELAY));
+	assert_true(has_option(c->server, SOL_SOCKET, SO_OOBINLINE));
+	assert_true(has_option(c->server, SOL_SOCKET, SO_KEEPALIVE));
 }
 
 PG_UNUSED static void check_ends(struct world *w, const struct conn *c, const char *wanted)

@@ -9,7 +9,8 @@
  * negative errno. */
 int pg_sock_prepare(int fd);
 
-/* The last two of these only: for a socket that is born with the first two (accept4(2)). */
+/* The last two of these only: for a socket that is born with the first two. What a listener accepts
+ * inherits them. */
 void pg_sock_tune(int fd);
 
 /* Whether a nonblocking connect(2) has succeeded already, as it mostly has on the same machine. */
