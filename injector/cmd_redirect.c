@@ -2,7 +2,7 @@
 #include <stddef.h>
 
 #include "injector/commands.h"
-#include "injector/fleet.h"
+#include "injector/fleet_run.h"
 #include "injector/redirect_run.h"
 
 enum { OWN_FAILURE = 125 }; /* with -- COMMAND, whose status takes all others: as env(1) does it */

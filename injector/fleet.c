@@ -5,66 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "injector/back_off.h"
-#include "injector/child.h"
 #include "injector/kube_json.h"
-#include "injector/pod_job.h"
-#include "injector/post.h"
-#include "proto/base/mem.h"
 
-enum {
-	PODS_MAX = 256,
-	TICK_MS = 500,
-	TEXTS_MAX = 32, /* different warnings within NEWS_MS */
-	NEWS_MS = 10000,
-	EXIT_SIGNAL = 128,
-};
-
-struct fleet {
-	struct pg_app *app;
-	const struct pg_operands *ops;
-	struct pg_pod_job job;
-	struct pg_child *child;
-	struct pg_post_config config;
-	struct pg_post *posts[PODS_MAX];
-	size_t count;
-	struct pg_post_sums gone; /* of pods that are no more */
-	char *texts[TEXTS_MAX];   /* warnings that were just told */
-	size_t text_count;
-	uint64_t texts_ms; /* when the first of them was */
-	size_t told_up, told_pods;
-	int exit_status; /* of "-- COMMAND" that could not be started */
-	int signo;       /* the last one, ours or the command's */
-	bool was_up;     /* some pod was redirected */
-	bool is_full;    /* said that there are more pods than we take */
-	bool recounts;   /* the pods are being read anew: who is not among them is gone */
-	bool leaving;
-	bool stirred; /* a member has ended */
-};
-
-/* ---- pods that come and go ---------------------------------------------------------------- */
-
-static void forget_texts(struct fleet *f)
-{
-	while (f->text_count > 0)
-		free(f->texts[--f->text_count]);
-}
-
-static bool is_news(void *ctx, const char *text)
-{
-	struct fleet *f = ctx;
-	uint64_t now = pg_loop_now_ms(f->app->loop);
-	if (now - f->texts_ms > NEWS_MS)
-		forget_texts(f);
-	for (size_t i = 0; i < f->text_count; i++)
-		if (strcmp(f->texts[i], text) == 0)
-			return false;
-	if (f->text_count == 0)
-		f->texts_ms = now;
-	if (f->text_count < TEXTS_MAX && (f->texts[f->text_count] = pg_strdup(text)))
-		f->text_count++;
-	return true;
-}
+enum { HOPELESS_MS = 10000 };
 
 static void add_up(struct pg_post_sums *sum, const struct pg_post_sums *one)
 {
@@ -76,7 +19,9 @@ static void add_up(struct pg_post_sums *sum, const struct pg_post_sums *one)
 	sum->probes += one->probes;
 }
 
-static void drop_post(struct fleet *f, struct pg_post *p)
+/* ---- pods that come and go ---------------------------------------------------------------- */
+
+static void drop_post(struct pg_fleet *f, struct pg_post *p)
 {
 	if (p->is_gone && !f->leaving) {
 		pg_output_info(&f->app->out, "pod '%s' is gone", p->name);
@@ -94,17 +39,23 @@ static void drop_post(struct fleet *f, struct pg_post *p)
 
 static void on_ended(void *ctx, struct pg_post *p)
 {
-	struct fleet *f = ctx;
+	struct pg_fleet *f = ctx;
 	f->stirred = true;
 	if (f->leaving)
 		return;
 	if (p->is_gone)
 		drop_post(f, p);
-	else if (p->failures > 0)
+	else
 		pg_post_failed(p);
 }
 
-static struct pg_post *find(struct fleet *f, const char *uid)
+void pg_fleet_init(struct pg_fleet *f, struct pg_app *app)
+{
+	*f = (struct pg_fleet){ .app = app };
+	f->config = (struct pg_post_config){ app, &f->news, on_ended, f };
+}
+
+static struct pg_post *find(struct pg_fleet *f, const char *uid)
 {
 	for (size_t i = 0; i < f->count; i++)
 		if (strcmp(f->posts[i]->uid, uid) == 0)
@@ -112,19 +63,18 @@ static struct pg_post *find(struct fleet *f, const char *uid)
 	return NULL;
 }
 
-static int add_pod(struct fleet *f, const struct pg_pod_change *change, struct pg_err *err)
+static int add_pod(struct pg_fleet *f, const struct pg_pod_change *change, struct pg_err *err)
 {
-	if (f->count == PODS_MAX) {
+	if (f->count == PG_FLEET_MAX) {
 		if (!f->is_full)
 			pg_output_warn(&f->app->out, "more than %d pods: the others are left alone",
-				       PODS_MAX);
+				       PG_FLEET_MAX);
 		f->is_full = true;
 		return 0;
 	}
 	struct pg_post *p = pg_post_new(&f->config, change);
 	if (!p)
 		return pg_fail(err, -ENOMEM, "redirect pod '%s'", change->name);
-	p->is_seen = true;
 	f->posts[f->count++] = p;
 	int rc = pg_post_start(p, err);
 	if (rc < 0)
@@ -132,7 +82,7 @@ static int add_pod(struct fleet *f, const struct pg_pod_change *change, struct p
 	return rc;
 }
 
-static void let_go(struct fleet *f, struct pg_post *p)
+static void let_go(struct pg_fleet *f, struct pg_post *p)
 {
 	if (p->is_gone) /* and has been told: the second signal would cut its connections */
 		return;
@@ -143,38 +93,21 @@ static void let_go(struct fleet *f, struct pg_post *p)
 		drop_post(f, p);
 }
 
-static int take_change(struct fleet *f, const struct pg_pod_change *change, struct pg_err *err)
+int pg_fleet_take(struct pg_fleet *f, const struct pg_pod_change *change, struct pg_err *err)
 {
 	struct pg_post *p = find(f, change->uid);
 	if (f->leaving)
 		return 0;
-	if (!p)
-		return change->is_usable ? add_pod(f, change, err) : 0;
-	p->is_seen = true;
-	if (change->is_gone)
+	if (p && change->is_gone)
 		let_go(f, p);
-	return 0;
-}
-
-/* After a time without news: what was deleted meanwhile is told by nobody. */
-static void begin_recount(struct fleet *f)
-{
-	f->recounts = true;
-	for (size_t i = 0; i < f->count; i++)
-		f->posts[i]->is_seen = false;
-}
-
-static void end_recount(struct fleet *f)
-{
-	for (size_t i = f->count; f->recounts && i-- > 0;)
-		if (!f->posts[i]->is_seen)
-			let_go(f, f->posts[i]);
-	f->recounts = false;
+	if (p || change->is_gone || !change->is_usable)
+		return 0;
+	return add_pod(f, change, err);
 }
 
 /* ---- the whole ---------------------------------------------------------------------------- */
 
-static size_t count_up(const struct fleet *f)
+size_t pg_fleet_up(const struct pg_fleet *f)
 {
 	size_t n = 0;
 	for (size_t i = 0; i < f->count; i++)
@@ -182,7 +115,15 @@ static size_t count_up(const struct fleet *f)
 	return n;
 }
 
-static size_t count_members(const struct fleet *f)
+size_t pg_fleet_settled(const struct pg_fleet *f)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < f->count; i++)
+		n += f->posts[i]->is_up || f->posts[i]->failures > 0;
+	return n;
+}
+
+size_t pg_fleet_members(const struct pg_fleet *f)
 {
 	size_t n = 0;
 	for (size_t i = 0; i < f->count; i++)
@@ -190,11 +131,11 @@ static size_t count_members(const struct fleet *f)
 	return n;
 }
 
-static void show_status(struct fleet *f, const char *what)
+void pg_fleet_show(struct pg_fleet *f, const char *what)
 {
 	struct pg_output *out = &f->app->out;
 	struct pg_post_sums sum = f->gone;
-	size_t up = count_up(f);
+	size_t up = pg_fleet_up(f);
 	for (size_t i = 0; i < f->count; i++)
 		add_up(&sum, &f->posts[i]->sums);
 	pg_output_status(out,
@@ -211,40 +152,21 @@ static void show_status(struct fleet *f, const char *what)
 	f->told_pods = f->count;
 }
 
-static void signal_members(struct fleet *f, int signo)
+/* Words that came from several pods, and were told once. */
+static void tell_news(struct pg_fleet *f, uint64_t now)
 {
-	for (size_t i = 0; i < f->count; i++)
-		pg_post_signal(f->posts[i], signo);
-}
-
-/* As for one pod: with "-- COMMAND" a signal is that program's, and the second one cuts. */
-static void on_signal(void *ctx, int signo)
-{
-	struct fleet *f = ctx;
-	f->signo = signo;
-	if (f->child && !pg_child_has_ended(f->child)) {
-		if (signo != SIGINT)
-			pg_child_signal(f->child, signo);
-		return;
+	char *text;
+	unsigned more;
+	while ((text = pg_news_due(&f->news, now, &more))) {
+		if (more > 0 && f->app->out.format == PG_FORMAT_TEXT)
+			pg_output_warn(&f->app->out, "%u time%s more: %s", more,
+				       more == 1 ? "" : "s", text);
+		free(text);
 	}
-	f->leaving = f->stirred = true;
-	signal_members(f, signo);
-	pg_loop_interrupt(f->app->loop, true);
 }
 
-static void on_child_ended(void *ctx)
-{
-	struct fleet *f = ctx;
-	f->stirred = true;
-	if (f->leaving) /* the members have been told, or will be */
-		return;
-	f->leaving = true;
-	signal_members(f, f->signo ? f->signo : SIGINT);
-	pg_loop_interrupt(f->app->loop, true);
-}
-
-/* Why no pod could be redirected: the words of one of them. */
-static int nothing_works(struct fleet *f, struct pg_err *err)
+/* Why no pod is redirected: the words of one of them. */
+static int nothing_works(struct pg_fleet *f, struct pg_err *err)
 {
 	const json_t *e = f->posts[0]->error;
 	enum pg_whose whose = PG_CLUSTER;
@@ -259,143 +181,52 @@ static int nothing_works(struct fleet *f, struct pg_err *err)
 	return pg_hint(err, whose, "%s", pg_json_str(e, "hint"));
 }
 
-/* Starts again what is due. The number of pods that are redirected or cannot be. */
-static int restart_due(struct fleet *f, size_t *settled_out, struct pg_err *err)
+/* Every pod has failed: at the start that is the end, later only if none is tried again. A pod that
+ * goes may fail before we are told that it went. */
+static bool is_hopeless(struct pg_fleet *f, uint64_t now)
+{
+	size_t failed = 0, given_up = 0;
+	for (size_t i = 0; i < f->count; i++) {
+		failed += !f->posts[i]->member;
+		given_up += !f->posts[i]->member && f->posts[i]->is_given_up;
+	}
+	if (f->count == 0 || (f->was_up ? given_up : failed) < f->count) {
+		f->idle_ms = 0;
+		return false;
+	}
+	if (f->idle_ms == 0)
+		f->idle_ms = now;
+	return !f->was_up || now - f->idle_ms >= HOPELESS_MS;
+}
+
+int pg_fleet_tick(struct pg_fleet *f, struct pg_err *err)
 {
 	uint64_t now = pg_loop_now_ms(f->app->loop);
-	size_t failed = 0, settled = 0;
-	int rc = 0;
-	for (size_t i = 0; i < f->count && rc == 0; i++) {
+	tell_news(f, now);
+	pg_fleet_show(f, "redirecting");
+	if (is_hopeless(f, now))
+		return nothing_works(f, err);
+	for (size_t i = 0; i < f->count; i++) {
 		struct pg_post *p = f->posts[i];
-		failed += !p->member;
-		settled += p->is_up || p->failures > 0;
-		if (!p->member && !p->is_given_up && f->was_up && now >= p->again_ms)
-			rc = pg_post_start(p, err);
+		if (p->member || p->is_given_up || !f->was_up || now < p->again_ms)
+			continue;
+		int rc = pg_post_start(p, err);
+		if (rc < 0)
+			return rc;
 	}
-	*settled_out = settled;
-	if (rc == 0 && !f->was_up && f->count > 0 && failed == f->count)
-		rc = nothing_works(f, err);
-	return rc;
-}
-
-static int none_appeared(const struct fleet *f, struct pg_err *err)
-{
-	const char *target = f->job.target.target;
-	pg_fail(err, -ETIMEDOUT, "%s has no pod that runs.", target ? target : "the selector");
-	return pg_hint(err, PG_TARGET,
-		       "is it scaled to 0, or in another namespace (-n)? kubectl get pods");
-}
-
-/* Looks after the pods, and starts "-- COMMAND" once every pod of the beginning is redirected, or
- * cannot be. */
-static int tick(struct fleet *f, uint64_t began_ms, struct pg_err *err)
-{
-	size_t settled;
-	show_status(f, "redirecting");
-	int rc = restart_due(f, &settled, err);
-	if (rc < 0)
-		return rc;
-	if (f->ops->command && !f->child && f->was_up && settled == f->count)
-		return pg_child_start(f->app->loop, f->ops->command, on_child_ended, f, &f->child,
-				      &f->exit_status, err);
-	if (f->count == 0 && !f->was_up &&
-	    pg_loop_now_ms(f->app->loop) - began_ms > f->job.target.wait_ms)
-		return none_appeared(f, err);
 	return 0;
 }
 
-/* Takes the next change within a tick. Opens *pods anew where it must. */
-static int step(struct fleet *f, struct pg_pod_follow **pods, struct pg_err *err)
+void pg_fleet_leave(struct pg_fleet *f, int signo)
 {
-	const struct pg_platform_ops *ops = f->job.platform->ops;
-	struct pg_pod_change change;
-	int rc = *pods ? 0 : ops->follow(f->job.platform, &f->job.target, pods, err);
-	if (rc == 0)
-		rc = ops->next(f->job.platform, *pods, pg_loop_now_ms(f->app->loop) + TICK_MS,
-			       &change, err);
-	if (rc == 0)
-		return take_change(f, &change, err);
-	if (rc != -ETIMEDOUT || !*pods)
-		return rc;
-	end_recount(f);
-	return 0;
+	f->leaving = f->stirred = true;
+	for (size_t i = 0; i < f->count; i++)
+		pg_post_signal(f->posts[i], signo);
 }
 
-/* Follows the pods until a signal or the end of "-- COMMAND": 0; or until it is of no use. */
-static int follow(struct fleet *f, struct pg_err *err)
+void pg_fleet_fini(struct pg_fleet *f)
 {
-	struct pg_loop *loop = f->app->loop;
-	struct pg_pod_follow *pods = NULL;
-	struct pg_back_off back_off = { 0 };
-	uint64_t began_ms = pg_loop_now_ms(loop), good_ms = began_ms;
-	int rc = 0;
-	while (!f->leaving && rc == 0) {
-		rc = step(f, &pods, err);
-		uint64_t now = pg_loop_now_ms(loop);
-		if (rc == 0) {
-			good_ms = now;
-			back_off.wait_ms = 0;
-		} else if (f->was_up && !pg_back_off_is_final(err, now - good_ms)) {
-			uint8_t dice;
-			f->job.platform->ops->unfollow(f->job.platform, pg_take_ptr(&pods));
-			begin_recount(f);
-			pg_random(&dice, 1);
-			pg_loop_wait(loop, &f->leaving, now + pg_back_off_next(&back_off, dice));
-			rc = 0;
-		}
-		if (rc == 0 && !f->leaving)
-			rc = tick(f, began_ms, err);
-	}
-	f->job.platform->ops->unfollow(f->job.platform, pods);
-	return f->leaving ? 0 : rc;
-}
-
-/* Every member gives its pod back; a second signal reaches them as well. */
-static void bring_down(struct fleet *f, bool failed)
-{
-	pg_loop_interrupt(f->app->loop, false);
-	f->leaving = true;
-	if (failed) {
-		pg_child_end(f->app->loop, f->child, PG_CHILD_END_MS); /* it has nothing to serve */
-		signal_members(f, SIGTERM);
-	}
-	while (count_members(f) > 0) {
-		show_status(f, "draining");
-		f->stirred = false;
-		pg_loop_wait(f->app->loop, &f->stirred, pg_loop_now_ms(f->app->loop) + TICK_MS);
-		pg_loop_interrupt(f->app->loop, false);
-	}
-	pg_output_status_clear(&f->app->out);
 	while (f->count > 0)
 		drop_post(f, f->posts[0]);
-}
-
-int pg_fleet_run(struct pg_app *app, const struct pg_redirect_values *values, const char *target,
-		 const struct pg_operands *ops, struct pg_err *err)
-{
-	pg_auto_free struct fleet *f = pg_calloc(1, sizeof(*f));
-	if (!f)
-		return pg_fail(err, -ENOMEM, "redirect many pods");
-	*f = (struct fleet){ .app = app, .ops = ops, .config = { app, on_ended, is_news, f } };
-	int rc = pg_pod_job_reach(app, &values->pod, target, &f->job, err);
-	if (rc < 0)
-		return rc;
-	pg_loop_on_signal(app->loop, on_signal, f);
-	rc = follow(f, err);
-	bring_down(f, rc < 0);
-	pg_loop_on_signal(app->loop, NULL, NULL);
-	if (rc == 0)
-		pg_output_event(&app->out, "ended", "{s:I}", "connections", f->gone.total);
-	if (rc == 0 && f->child && pg_child_has_ended(f->child))
-		rc = pg_child_status(f->child);
-	else if (rc == 0 && ops->command) /* a signal came before it was started */
-		rc = EXIT_SIGNAL + f->signo;
-	if (rc < 0 && f->exit_status) {
-		pg_output_error(&app->out, err);
-		rc = f->exit_status;
-	}
-	forget_texts(f);
-	pg_child_free(f->child);
-	pg_pod_job_end(&f->job);
-	return rc;
+	pg_news_fini(&f->news);
 }

@@ -1,8 +1,48 @@
 #pragma once
-#include "injector/redirect_run.h"
+#include "injector/post.h"
 
-/* Redirects every pod of `target` (NULL with a selector), and those that join it later, until a
- * signal or the end of "-- COMMAND": a podgraft of our own for each, which shares nothing with the
- * others but its user. As pg_redirect_run(). */
-int pg_fleet_run(struct pg_app *app, const struct pg_redirect_values *values, const char *target,
-		 const struct pg_operands *ops, struct pg_err *err);
+/* The pods of --all-pods: those that come are redirected, each by a podgraft of our own, which
+ * shares nothing with the others but its user; those that go are let go; one that fails is tried
+ * again where that may help. What they are together is told in one line. */
+
+enum { PG_FLEET_MAX = 256 }; /* pods; further ones are left alone */
+
+struct pg_fleet { /* read-only outside; must not move */
+	struct pg_app *app;
+	struct pg_post_config config;
+	struct pg_news news;
+	struct pg_post *posts[PG_FLEET_MAX];
+	size_t count;
+	struct pg_post_sums gone; /* of pods that are no more */
+	size_t told_up, told_pods;
+	uint64_t idle_ms; /* since when there is nothing to hope for; 0: there is */
+	bool was_up;      /* some pod was redirected */
+	bool is_full;     /* said that there are more pods than we take */
+	bool leaving;     /* nobody is started any more */
+	bool stirred;     /* a member has ended; reset by whoever waits for it */
+};
+
+/* `app` is borrowed. */
+void pg_fleet_init(struct pg_fleet *f, struct pg_app *app);
+
+/* What has become of a pod. */
+int pg_fleet_take(struct pg_fleet *f, const struct pg_pod_change *change, struct pg_err *err);
+
+/* How many are redirected; are so or have failed; have a podgraft that runs. */
+size_t pg_fleet_up(const struct pg_fleet *f);
+size_t pg_fleet_settled(const struct pg_fleet *f);
+size_t pg_fleet_members(const struct pg_fleet *f);
+
+/* To be called twice a second: starts again what is due, and tells what is to be told. Fails, in
+ * the words of one of them, when no pod could be redirected, or when for ten seconds there is none
+ * left that may ever be again. */
+int pg_fleet_tick(struct pg_fleet *f, struct pg_err *err);
+
+/* The live line, which begins with `what`, and in JSON an event when their number has changed. */
+void pg_fleet_show(struct pg_fleet *f, const char *what);
+
+/* Nobody is started from here on, and each member that runs gets `signo`. */
+void pg_fleet_leave(struct pg_fleet *f, int signo);
+
+/* Without a member that runs. f->gone then counts all. */
+void pg_fleet_fini(struct pg_fleet *f);

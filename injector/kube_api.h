@@ -42,8 +42,8 @@ int pg_kube_open(struct pg_kube_api *api, const struct pg_kube_request *rq,
 		 struct pg_http_stream **out, struct pg_kube_status *refusal, struct pg_err *err);
 
 /* Lists every page of a collection at `path` (with its query, if any) and hands each item to
- * `item`; the collection's resourceVersion goes to `rv` of `room` bytes. A page that expired
- * meanwhile starts over, after reset(). */
+ * `item`; the collection's resourceVersion goes to `rv` of `room` bytes (NULL, 0: not wanted). A
+ * page that expired meanwhile starts over, after reset(). */
 struct pg_kube_list {
 	void (*reset)(void *ctx);
 	void (*item)(void *ctx, json_t *item); /* borrowed: json_incref() to keep it */

@@ -49,7 +49,6 @@ struct search {
 	struct pg_kube_rank rank;
 	const char *only;  /* the name of the one to choose, or NULL */
 	size_t live;       /* pods that could have been chosen */
-	char rv[64];       /* of the list: a watch goes on from there */
 	char refused[400]; /* why the workload's controller may make no pod, in the server's words
 			    */
 	uint64_t deadline_ms;
@@ -133,8 +132,7 @@ static int list_pods(struct search *s, struct pg_err *err)
 		.path = pg_buf_str(&path),
 	};
 	struct pg_kube_list list = { forget_choice, consider, s };
-	rc = rc < 0 ? pg_fail(err, rc, "%s", what)
-		    : pg_kube_each(s->api, &rq, &list, s->rv, sizeof(s->rv), err);
+	rc = rc < 0 ? pg_fail(err, rc, "%s", what) : pg_kube_each(s->api, &rq, &list, NULL, 0, err);
 	pg_buf_fini(&path);
 	return rc;
 }
@@ -160,11 +158,11 @@ static int none_allowed(struct search *s, struct pg_err *err)
 	return pg_hint(err, PG_CLUSTER, "see its events: kubectl -n %s get events", s->ns);
 }
 
-/* Waits until a pod of the selector can be used, from the list's version on. */
+/* Waits until a pod of the selector can be used. */
 static int await_pod(struct search *s, struct pg_err *err)
 {
 	struct pg_kube_watch *w = pg_kube_watch_new(s->api, s->ns, NULL, pg_buf_str(&s->selector),
-						    s->rv, s->deadline_ms);
+						    "", s->deadline_ms);
 	int rc = w ? 0 : pg_fail(err, -ENOMEM, "wait for a pod");
 	forget_choice(s);
 	pg_kube_waits(s->api, "a pod of %s", s->shown);

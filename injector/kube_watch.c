@@ -6,13 +6,19 @@
 #include <string.h>
 
 #include "injector/kube_json.h"
+#include "injector/kube_known.h"
 #include "proto/base/mem.h"
 #include "proto/base/num.h"
 #include "proto/wire/auth.h"
 
 enum {
 	POLL_MS = 1000,
-	SILENT_MS = 2000,
+	POLL_MANY_MS = 2000,
+	SILENT_MS = 2000,       /* of one pod's watch: it may be deaf */
+	OPEN_MANY_MS = 5000,    /* for the answer's first byte */
+	SILENT_MANY_MS = 10000, /* of a watch of many, doubled as long as it was not late ... */
+	SILENT_MOST_MS = 60000,
+	POLLS_MOST_MS = 300000, /* many pods; then a watch may do again */
 	LIST_MS = 15000, /* for many pods over a slow path, however short the caller's patience */
 	PATH_MAX_BYTES = 8192,
 	TRIES = 5
@@ -29,10 +35,13 @@ struct pg_kube_watch {
 	uint64_t until_ms;
 	struct pg_http_stream *stream; /* NULL: not open */
 	bool polls;                    /* no right to watch, or nothing comes through */
-	uint64_t poll_at_ms;
-	uint64_t check_at_ms; /* of one pod's stream: silent until then, it may be deaf */
+	uint64_t poll_at_ms, polls_until_ms;
+	uint64_t check_at_ms; /* a stream that is silent until then may be deaf */
+	uint64_t silent_ms;   /* how long it may be */
 	unsigned losses;      /* streams in a row that gave nothing */
 	json_t *items;        /* of a reading, an array; NULL: none */
+	json_t *known;        /* of many pods: see kube_known.h */
+	json_t *left;         /* of many pods: those that a reading found gone, to be told */
 	size_t at;            /* next of items */
 	bool gone;            /* a reading of the one pod found none: to be told */
 };
@@ -93,6 +102,9 @@ struct pg_kube_watch *pg_kube_watch_new(struct pg_kube_api *api, const char *ns,
 	w->api = api;
 	w->is_single = name != NULL;
 	w->until_ms = until_ms;
+	w->silent_ms = name ? SILENT_MS : SILENT_MANY_MS;
+	w->known = pg_kube_known_new();
+	w->left = json_array();
 	snprintf(w->ns, sizeof(w->ns), "%s", ns);
 	snprintf(w->what, sizeof(w->what), "watch %s%s%s", name ? "pod '" : "pods",
 		 name ? name : "", name ? "'" : "");
@@ -100,7 +112,7 @@ struct pg_kube_watch *pg_kube_watch_new(struct pg_kube_api *api, const char *ns,
 	w->list_path = collection_path(ns, name, label_selector);
 	w->read_path = name ? pg_asprintf("/api/v1/namespaces/%s/pods/%s", ns, name)
 			    : collection_path(ns, NULL, label_selector);
-	if (!w->list_path || !w->read_path) {
+	if (!w->list_path || !w->read_path || !w->known || !w->left) {
 		pg_kube_watch_free(w);
 		return NULL;
 	}
@@ -120,6 +132,8 @@ void pg_kube_watch_free(struct pg_kube_watch *w)
 		return;
 	close_stream(w);
 	json_decref(w->items);
+	json_decref(w->known);
+	json_decref(w->left);
 	free(w->list_path);
 	free(w->read_path);
 	free(w);
@@ -139,8 +153,8 @@ static void list_item(void *ctx, json_t *item)
 	json_array_append(w->items, item);
 }
 
-/* All of the collection. Not -ETIMEDOUT: that means that the caller's time is over, and nothing is
- * new. */
+/* All of the collection: only what is not known yet stays to be told. Not -ETIMEDOUT: that means
+ * that the caller's time is over, and nothing is new. */
 static int take_list(struct pg_kube_watch *w, struct pg_kube_request *rq, struct pg_err *err)
 {
 	struct pg_kube_list list = { list_reset, list_item, w };
@@ -149,6 +163,12 @@ static int take_list(struct pg_kube_watch *w, struct pg_kube_request *rq, struct
 	int rc = pg_kube_each(w->api, rq, &list, w->rv, sizeof(w->rv), &why);
 	if (rc == -ETIMEDOUT)
 		rc = why.code = -EHOSTUNREACH;
+	json_t *changed = json_array();
+	if (rc == 0)
+		pg_kube_known_list(w->known, w->items, changed, w->left);
+	json_decref(w->items); /* half a list says nothing of what is gone */
+	w->items = changed;
+	w->at = 0;
 	if (rc < 0 && err)
 		*err = why;
 	return rc;
@@ -163,7 +183,7 @@ static int take_reading(struct pg_kube_watch *w, uint64_t deadline_ms, struct pg
 		.path = w->read_path,
 		.deadline_ms = deadline_ms,
 	};
-	w->poll_at_ms = pg_loop_now_ms(w->api->loop) + POLL_MS;
+	w->poll_at_ms = pg_loop_now_ms(w->api->loop) + (w->is_single ? POLL_MS : POLL_MANY_MS);
 	if (!w->is_single)
 		return take_list(w, &rq, err);
 	json_t *pod = NULL;
@@ -187,25 +207,32 @@ static int pause_until(struct pg_kube_watch *w, uint64_t ms, uint64_t deadline_m
 /* From now on by readings: `why` says what is wrong with the stream. */
 static void poll_instead(struct pg_kube_watch *w, const char *why)
 {
-	pg_log(w->api->log, PG_DEBUG, "%s; reading it each second instead", why);
+	pg_log(w->api->log, PG_DEBUG, "%s; reading %s instead", why,
+	       w->is_single ? "it each second" : "them every two seconds");
 	close_stream(w);
 	w->polls = true;
+	w->polls_until_ms =
+		w->is_single ? UINT64_MAX : pg_loop_now_ms(w->api->loop) + POLLS_MOST_MS;
 }
 
-/* A proxy that buffers answers keeps a watch from us, be it for minutes: whether the pod is another
+/* A proxy that buffers answers keeps a watch from us, be it for minutes: whether things are other
  * than the silent stream has told. */
 static int check_stream(struct pg_kube_watch *w, uint64_t deadline_ms)
 {
 	char was[sizeof(w->rv)];
 	memcpy(was, w->rv, sizeof(was));
-	w->check_at_ms = pg_loop_now_ms(w->api->loop) + SILENT_MS;
 	int rc = take_reading(w, deadline_ms, NULL);
+	bool is_late = w->is_single ? w->gone || strcmp(was, w->rv) != 0
+				    : json_array_size(w->items) + json_array_size(w->left) > 0;
 	if (rc == -ECANCELED)
 		return rc;
-	if (rc == 0 && (w->gone || strcmp(was, w->rv) != 0))
+	if (rc == 0 && is_late)
 		poll_instead(w, "the watch is late: a proxy before the API server may buffer it");
 	else if (w->items) /* no news */
 		w->at = json_array_size(w->items);
+	if (!w->is_single)
+		w->silent_ms = pg_min_u64(2 * w->silent_ms, SILENT_MOST_MS);
+	w->check_at_ms = pg_loop_now_ms(w->api->loop) + w->silent_ms;
 	return 0;
 }
 
@@ -218,19 +245,18 @@ static int open_stream(struct pg_kube_watch *w, uint64_t deadline_ms, struct pg_
 				 w->list_path, w->rv);
 	if (!path)
 		return pg_fail(err, -ENOMEM, "%s", w->what);
+	uint64_t now = pg_loop_now_ms(w->api->loop);
 	struct pg_kube_request rq = {
 		.act = { w->what, "watch", "pods", w->ns },
 		.method = "GET",
 		.path = path,
-		.deadline_ms = w->until_ms,
+		.deadline_ms =
+			pg_min_u64(w->until_ms, now + (w->is_single ? SILENT_MS : OPEN_MANY_MS)),
 	};
-	uint64_t silent_ms = pg_loop_now_ms(w->api->loop) + SILENT_MS;
-	if (w->is_single)
-		rq.deadline_ms = pg_min_u64(rq.deadline_ms, silent_ms);
 	int rc = pg_kube_open(w->api, &rq, &w->stream, &st, err);
 	free(path);
-	w->check_at_ms = w->is_single ? silent_ms : UINT64_MAX;
-	if ((rc == -EACCES && st.http == 403) || (rc == -ETIMEDOUT && w->is_single)) {
+	w->check_at_ms = now + w->silent_ms;
+	if ((rc == -EACCES && st.http == 403) || rc == -ETIMEDOUT) {
 		poll_instead(w, err->what);
 		return 0;
 	}
@@ -253,8 +279,7 @@ static int read_stream(struct pg_kube_watch *w, uint64_t caller_ms, struct pg_ku
 		return rc;
 	if (rc == -ETIMEDOUT)
 		return w->check_at_ms < caller_ms ? 0 : rc;
-	if (w->is_single)
-		w->check_at_ms = pg_loop_now_ms(w->api->loop) + SILENT_MS;
+	w->check_at_ms = pg_loop_now_ms(w->api->loop) + w->silent_ms;
 	if (rc <= 0 || pg_kube_event_parse(line, ev) < 0) {
 		close_stream(w); /* an orderly end and a loss alike: go on from the last version */
 		return w->losses++ == 0 ? 0 : pg_kube_sleep(w->api, 500);
@@ -279,6 +304,13 @@ static bool tell_reading(struct pg_kube_watch *w, enum pg_kube_change *change, j
 		*pod_out = NULL;
 		return true;
 	}
+	size_t left = json_array_size(w->left);
+	if (left > 0) { /* first: one may come again under the same name */
+		*change = PG_KUBE_GONE;
+		*pod_out = json_incref(json_array_get(w->left, left - 1));
+		json_array_remove(w->left, left - 1);
+		return true;
+	}
 	if (w->at >= json_array_size(w->items))
 		return false;
 	*change = PG_KUBE_CHANGED;
@@ -297,6 +329,8 @@ static int step(struct pg_kube_watch *w, uint64_t deadline_ms, struct pg_kube_ev
 		return check_stream(w, deadline_ms);
 	if (w->stream)
 		return read_stream(w, deadline_ms, ev, err);
+	if (now >= w->polls_until_ms)
+		w->polls = false;
 	if (w->polls && now < w->poll_at_ms)
 		return pg_kube_sleep(w->api, pg_min_u64(w->poll_at_ms, deadline_ms) - now);
 	if (w->polls || !w->rv[0])
@@ -318,6 +352,8 @@ int pg_kube_watch_next(struct pg_kube_watch *w, uint64_t deadline_ms, enum pg_ku
 			continue;
 		*change = ev.type == PG_KUBE_EV_DELETED ? PG_KUBE_GONE : PG_KUBE_CHANGED;
 		*pod_out = ev.object;
+		if (!w->is_single)
+			pg_kube_known_hear(w->known, ev.object, *change == PG_KUBE_GONE);
 		return 0;
 	}
 	return 0;

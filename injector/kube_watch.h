@@ -3,16 +3,21 @@
 
 /* Pods as they change, one event after the other, for straight-line code. Behind it a watch, which
  * is opened again when it ends and restarted from a fresh reading when the server has forgotten its
- * version; without the right to watch, or behind a proxy that buffers, a reading each second. */
+ * version. Without the right to watch, or behind a proxy that buffers, a reading each second of one
+ * pod, each two seconds of several. Whether a silent watch is late is found by a reading, too:
+ * after two seconds for one pod, after ten, then twenty, forty and each sixty for several. A pod
+ * that a complete list does not have any more is told as gone. */
 struct pg_kube_watch;
 
 enum pg_kube_change {
 	PG_KUBE_CHANGED, /* this is how the pod is now */
-	PG_KUBE_GONE,    /* it was deleted; the pod may be NULL */
+	PG_KUBE_GONE,    /* it was deleted. Of one pod NULL comes with it; else maybe the name and
+			    uid alone */
 };
 
 /* Watches one pod by `name`, or those that match `label_selector` (its text, not encoded): the
- * other is NULL. `rv` is the resourceVersion from which on changes count. No request yet. The watch
+ * other is NULL. `rv` is the resourceVersion from which on changes count, or "": then all that
+ * there are come first. No request yet. The watch
  * ends itself at `until_ms` of pg_loop_now_ms(). NULL: out of memory. `api` is borrowed. */
 struct pg_kube_watch *pg_kube_watch_new(struct pg_kube_api *api, const char *ns, const char *name,
 					const char *label_selector, const char *rv,

@@ -6,67 +6,57 @@
 #include <string.h>
 #include <uv.h>
 
-#include "injector/kube_json.h"
+#include "injector/lines.h"
 #include "proto/base/mem.h"
 
-enum { LINE_MAX_BYTES = 64 << 10, STREAMS = 3, BY_SIGNAL = 128, HANDLES = 3, EXE_MAX = 4096 };
+enum { STREAMS = 3, BY_SIGNAL = 128, HANDLES = 4, EXE_MAX = 4096 };
+
+/* One of its streams that we read. */
+struct output {
+	uv_pipe_t pipe;
+	struct pg_member *member;
+	void (*line)(void *ctx, const char *text, size_t size);
+	bool has_eof;
+	struct pg_lines lines;
+};
 
 struct pg_member {
 	uv_process_t process;
-	uv_pipe_t leash;  /* its standard input, which nothing is written to */
-	uv_pipe_t output; /* its standard output */
+	uv_pipe_t leash; /* its standard input */
+	struct output told, words;
 	const struct pg_member_events *events;
 	void *ctx;
-	bool has_exited, has_eof;
+	bool has_exited;
 	int status;
 	int open_handles;
-	char line[LINE_MAX_BYTES];
-	size_t have;
 };
 
 static void say_ended(struct pg_member *m)
 {
-	if (m->has_exited && m->has_eof)
+	if (m->has_exited && m->told.has_eof && m->words.has_eof)
 		m->events->ended(m->ctx, m->status);
-}
-
-/* Tells the whole lines of what has come; a line that is too long tells nothing and is passed over
- * in pieces. */
-static void take_lines(struct pg_member *m)
-{
-	char *at = m->line, *newline;
-	while ((newline = memchr(at, '\n', m->have - (size_t)(at - m->line)))) {
-		json_t *event = pg_json_parse(at, (size_t)(newline - at), NULL);
-		if (json_is_object(event))
-			m->events->told(m->ctx, event);
-		json_decref(event);
-		at = newline + 1;
-	}
-	m->have -= (size_t)(at - m->line);
-	memmove(m->line, at, m->have);
-	if (m->have == sizeof(m->line))
-		m->have = 0;
 }
 
 static void on_room(uv_handle_t *handle, size_t suggested, uv_buf_t *out)
 {
-	struct pg_member *m = handle->data;
+	struct output *o = handle->data;
 	(void)suggested;
-	*out = uv_buf_init(m->line + m->have, (unsigned)(sizeof(m->line) - m->have));
+	size_t room = pg_lines_room(&o->lines, &out->base);
+	*out = uv_buf_init(out->base, (unsigned)room);
 }
 
 static void on_output(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 {
-	struct pg_member *m = stream->data;
+	struct output *o = stream->data;
 	(void)buf;
 	if (n >= 0) {
-		m->have += (size_t)n;
-		take_lines(m);
+		pg_lines_added(&o->lines, (size_t)n, o->line, o->member->ctx);
 		return;
 	}
 	uv_read_stop(stream);
-	m->has_eof = true;
-	say_ended(m);
+	pg_lines_end(&o->lines, o->line, o->member->ctx);
+	o->has_eof = true;
+	say_ended(o->member);
 }
 
 static void on_exit_(uv_process_t *process, int64_t status, int signo)
@@ -93,8 +83,9 @@ static int spawn(struct pg_member *m, struct pg_loop *loop, const char *const *a
 		{ .flags = UV_CREATE_PIPE | UV_READABLE_PIPE,
 		  .data.stream = (uv_stream_t *)&m->leash },
 		{ .flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE,
-		  .data.stream = (uv_stream_t *)&m->output },
-		{ .flags = UV_INHERIT_FD, .data.fd = 2 },
+		  .data.stream = (uv_stream_t *)&m->told.pipe },
+		{ .flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE,
+		  .data.stream = (uv_stream_t *)&m->words.pipe },
 	};
 	int rc = uv_exepath(exe, &exe_len);
 	if (rc < 0)
@@ -111,6 +102,15 @@ static int spawn(struct pg_member *m, struct pg_loop *loop, const char *const *a
 	return rc;
 }
 
+static void init_output(struct output *o, struct pg_member *m, struct pg_loop *loop,
+			void (*line)(void *ctx, const char *text, size_t size))
+{
+	uv_pipe_init(pg_loop_uv(loop), &o->pipe, 0);
+	o->pipe.data = o;
+	o->member = m;
+	o->line = line;
+}
+
 int pg_member_start(struct pg_loop *loop, const char *const *argv,
 		    const struct pg_member_events *events, void *ctx, struct pg_member **out,
 		    struct pg_err *err)
@@ -119,18 +119,20 @@ int pg_member_start(struct pg_loop *loop, const char *const *argv,
 	if (!m)
 		return pg_fail(err, -ENOMEM, "start another podgraft");
 	uv_pipe_init(pg_loop_uv(loop), &m->leash, 0);
-	uv_pipe_init(pg_loop_uv(loop), &m->output, 0);
-	m->process.data = m->leash.data = m->output.data = m;
+	init_output(&m->told, m, loop, events->told);
+	init_output(&m->words, m, loop, events->words);
+	m->process.data = m->leash.data = m;
 	m->events = events;
 	m->ctx = ctx;
 	m->open_handles = HANDLES;
 	int rc = spawn(m, loop, argv);
 	if (rc < 0) {
-		m->has_exited = m->has_eof = true;
+		m->has_exited = true;
 		pg_member_free(m);
 		return pg_fail(err, rc, "start another podgraft");
 	}
-	uv_read_start((uv_stream_t *)&m->output, on_room, on_output);
+	uv_read_start((uv_stream_t *)&m->told.pipe, on_room, on_output);
+	uv_read_start((uv_stream_t *)&m->words.pipe, on_room, on_output);
 	*out = m;
 	return 0;
 }
@@ -146,7 +148,9 @@ void pg_member_free(struct pg_member *m)
 	if (!m)
 		return;
 	assert(m->has_exited);
+	m->told.pipe.data = m->words.pipe.data = m;
 	uv_close((uv_handle_t *)&m->leash, on_closed);
-	uv_close((uv_handle_t *)&m->output, on_closed);
+	uv_close((uv_handle_t *)&m->told.pipe, on_closed);
+	uv_close((uv_handle_t *)&m->words.pipe, on_closed);
 	uv_close((uv_handle_t *)&m->process, on_closed);
 }

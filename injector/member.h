@@ -1,6 +1,6 @@
 #pragma once
-#include <jansson.h>
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "proto/io/loop.h"
 
@@ -9,8 +9,10 @@
 struct pg_member;
 
 struct pg_member_events {
-	/* A line of its --output json; borrowed. */
-	void (*told)(void *ctx, const json_t *event);
+	/* A line that it wrote, of `size` bytes and a NUL, borrowed: to its standard output, or to
+	 * standard error, where it has no say on our terminal. */
+	void (*told)(void *ctx, const char *line, size_t size);
+	void (*words)(void *ctx, const char *line, size_t size);
 	/* It has ended, with `status` as a shell gives it: 0 to 255, 128 + signal. The last event.
 	 */
 	void (*ended)(void *ctx, int status);

@@ -27,6 +27,16 @@ static void before_log(void *ctx)
 	pg_output_status_clear(ctx);
 }
 
+/* A warning of library code is an event for programs, like every other warning. */
+static bool take_log(void *ctx, enum pg_level level, const char *line)
+{
+	struct pg_output *o = ctx;
+	if (o->format != PG_FORMAT_JSON || level > PG_WARN)
+		return false;
+	pg_output_event(o, "warning", "{s:s}", "message", line);
+	return true;
+}
+
 void pg_output_init(struct pg_output *o, enum pg_format format, bool quiet, unsigned verbose)
 {
 	const char *no_color = getenv("NO_COLOR");
@@ -38,7 +48,8 @@ void pg_output_init(struct pg_output *o, enum pg_format format, bool quiet, unsi
 			 .to = stderr,
 			 .prefix = "",
 			 .before = before_log,
-			 .before_ctx = o },
+			 .take = take_log,
+			 .ctx = o },
 		.results = stdout,
 		.words = stderr,
 		.quiet = quiet,

@@ -7,12 +7,14 @@
 #include <string.h>
 
 #include "injector/kube_json.h"
+#include "injector/told.h"
 #include "proto/base/mem.h"
 
 enum {
 	OWN_WORDS = 5,   /* that a member gets besides ours, and the NULL */
 	AGAIN_MS = 5000, /* after a failure that may pass; doubles */
 	AGAIN_DOUBLINGS = 4,
+	WORDS_A_SECOND = 50, /* lines of its standard error that are passed on */
 };
 
 struct pg_post *pg_post_new(const struct pg_post_config *config, const struct pg_pod_change *pod)
@@ -51,16 +53,22 @@ static void say_ports(struct pg_post *p, const json_t *event)
 
 static void take_status(struct pg_post *p, const json_t *event)
 {
-	p->sums.open = pg_json_int(event, "open", 0);
-	p->sums.total = p->before.total + pg_json_int(event, "total", 0);
-	p->sums.bytes_in = p->before.bytes_in + pg_json_int(event, "bytes_in", 0);
-	p->sums.bytes_out = p->before.bytes_out + pg_json_int(event, "bytes_out", 0);
+	p->sums.open = pg_told_count(event, "open");
+	p->sums.total = p->before.total + pg_told_count(event, "total");
+	p->sums.bytes_in = p->before.bytes_in + pg_told_count(event, "bytes_in");
+	p->sums.bytes_out = p->before.bytes_out + pg_told_count(event, "bytes_out");
 }
 
 static void take_counts(struct pg_post *p, const json_t *event)
 {
-	p->sums.app = p->before.app + pg_json_int(event, "app", 0);
-	p->sums.probes = p->before.probes + pg_json_int(event, "probes", 0);
+	p->sums.app = p->before.app + pg_told_count(event, "app");
+	p->sums.probes = p->before.probes + pg_told_count(event, "probes");
+}
+
+static void take_end(struct pg_post *p, const json_t *event)
+{
+	take_counts(p, event); /* since the last status there may have been more */
+	p->sums.total = p->before.total + pg_told_count(event, "connections");
 }
 
 /* The same event, for programs, with the name of its pod. */
@@ -71,43 +79,128 @@ static void pass_on(struct pg_post *p, const json_t *event)
 	pg_output_json(&p->config->app->out, copy);
 }
 
-static void say_link(struct pg_post *p, const char *name, const json_t *event)
+static void take_ready(struct pg_post *p, const json_t *event)
+{
+	p->is_up = true;
+	p->failures = 0;
+	say_ports(p, event);
+}
+
+static void warn(struct pg_post *p, const char *text)
 {
 	struct pg_output *out = &p->config->app->out;
-	if (strcmp(name, "ready") == 0 || strcmp(name, "resumed") == 0) {
-		p->is_up = true;
-		p->failures = 0;
-		say_ports(p, event);
-	} else if (strcmp(name, "lost") == 0) {
-		p->is_up = false;
-		if (out->format == PG_FORMAT_TEXT && !p->is_gone)
-			pg_output_warn(out,
-				       "pod '%s': link lost: %s; the app answers until it is back",
-				       p->name, pg_json_str(event, "message"));
+	if (out->format == PG_FORMAT_TEXT) /* else the event says it */
+		pg_output_warn(out, "pod '%s': %s", p->name, text);
+}
+
+/* The first of many says it for all; how many they are is told a little later. */
+static void warn_once(struct pg_post *p, const char *text)
+{
+	if (pg_news_hear(p->config->news, text, pg_loop_now_ms(p->config->app->loop)))
+		warn(p, text);
+}
+
+static void say_lost(struct pg_post *p, const json_t *event)
+{
+	char text[700];
+	p->is_up = false;
+	snprintf(text, sizeof(text), "link lost: %s; the app answers until it is back",
+		 pg_json_str(event, "message"));
+	if (!p->is_gone)
+		warn(p, text);
+}
+
+static void say_waiting(struct pg_post *p, const json_t *event)
+{
+	pg_output_info(&p->config->app->out, "pod '%s': waiting for %s (%lld s)", p->name,
+		       pg_json_str(event, "for"), (long long)pg_told_count(event, "seconds"));
+}
+
+static void say_taken(struct pg_post *p, const json_t *event)
+{
+	char text[300];
+	snprintf(text, sizeof(text), "%sport %lld was taken over by %s",
+		 pg_json_true(event, "outgoing") ? "outgoing " : "",
+		 (long long)pg_told_count(event, "port"), pg_json_str(event, "by"));
+	warn(p, text);
+}
+
+static void take_event(struct pg_post *p, const struct pg_told *told)
+{
+	const json_t *event = told->object;
+	switch (told->kind) {
+	case PG_TOLD_READY:
+		take_ready(p, event);
+		break;
+	case PG_TOLD_LOST:
+		say_lost(p, event);
+		break;
+	case PG_TOLD_COUNTS:
+		take_counts(p, event);
+		break;
+	case PG_TOLD_ENDED:
+		take_end(p, event);
+		break;
+	case PG_TOLD_WARNING:
+		warn_once(p, pg_json_str(event, "message"));
+		break;
+	case PG_TOLD_WAITING:
+		say_waiting(p, event);
+		break;
+	case PG_TOLD_TAKEN:
+		say_taken(p, event);
+		break;
+	case PG_TOLD_STATUS: /* ours alone */
+	case PG_TOLD_ERROR:
+	case PG_TOLD_OTHER:
+		break;
 	}
 }
 
-static void on_told(void *ctx, const json_t *event)
+static void on_told(void *ctx, const char *line, size_t size)
 {
 	struct pg_post *p = ctx;
-	const char *name = pg_json_str(event, "event"), *text = pg_json_str(event, "message");
-	if (json_object_get(event, "error")) {
+	struct pg_told told;
+	if (pg_told_parse(line, size, &told) < 0)
+		return;
+	if (told.kind == PG_TOLD_ERROR) {
 		json_decref(p->error);
-		p->error = json_incref(json_object_get(event, "error"));
-	} else if (strcmp(name, "status") == 0) {
-		take_status(p, event);
-	} else if (strcmp(name, "warning") == 0) {
-		if (p->config->is_news(p->config->ctx, text))
-			pg_output_warn(&p->config->app->out, "%s", text);
+		p->error = json_incref(told.object);
+	} else if (told.kind == PG_TOLD_STATUS) {
+		take_status(p, told.object);
 	} else {
-		bool has_ended = strcmp(name, "ended") == 0;
-		if (has_ended || strcmp(name, "counts") == 0)
-			take_counts(p, event);
-		if (has_ended) /* since the last status there may have been more */
-			p->sums.total = p->before.total + pg_json_int(event, "connections", 0);
-		say_link(p, name, event);
-		pass_on(p, event);
+		take_event(p, &told);
+		pass_on(p, told.object);
 	}
+	json_decref(told.object);
+}
+
+/* A line of its standard error: with -v what it does, else what went wrong beyond its own words. */
+static void say_words(struct pg_post *p, const char *line)
+{
+	struct pg_output *out = &p->config->app->out;
+	char text[1024];
+	snprintf(text, sizeof(text), "%s", line);
+	pg_sanitize(text);
+	if (out->format == PG_FORMAT_JSON && out->log.level < PG_DEBUG)
+		pg_output_event(out, "warning", "{s:s, s:s}", "message", text, "pod", p->name);
+	else
+		pg_log(&out->log, out->log.level < PG_DEBUG ? PG_WARN : PG_DEBUG, "pod '%s': %s",
+		       p->name, text);
+}
+
+static void on_words(void *ctx, const char *line, size_t size)
+{
+	struct pg_post *p = ctx;
+	char untold[64];
+	uint32_t pass =
+		pg_rate_pass(&p->words, WORDS_A_SECOND, 1000, pg_loop_now_ms(p->config->app->loop));
+	if (pass == 0 || size == 0)
+		return;
+	snprintf(untold, sizeof(untold), "(%u lines left out)", pass - 1);
+	if (pass > 1)
+		say_words(p, untold);
+	say_words(p, line);
 }
 
 /* Whether a failure may pass by itself: the cluster's, the link's and our own may, a person's
@@ -121,11 +214,14 @@ static bool may_pass(const json_t *error)
 	return false;
 }
 
-/* For one that was killed or has crashed, and could not say so itself. */
+/* For one that was killed or has crashed, and could not say so itself, or that somebody else has
+ * told to end. */
 static json_t *last_words(int status)
 {
-	char text[64];
-	snprintf(text, sizeof(text), "its podgraft was killed or has crashed (exit %d)", status);
+	char text[64] = "its podgraft was told to end";
+	if (status != 0)
+		snprintf(text, sizeof(text), "its podgraft was killed or has crashed (exit %d)",
+			 status);
 	return json_pack("{s:s, s:s, s:s, s:i}", "message", text, "hint", "", "class",
 			 pg_whose_name(PG_US), "code", status);
 }
@@ -139,9 +235,9 @@ static void on_ended(void *ctx, int status)
 	p->is_up = false;
 	p->sums.open = 0;
 	p->before = p->sums;
-	if (status != 0 && !p->error)
+	if (!p->error)
 		p->error = last_words(status);
-	p->failures += status != 0;
+	p->failures++;
 	p->is_given_up = status == 0 || !may_pass(p->error);
 	p->again_ms = pg_loop_now_ms(p->config->app->loop) + ((uint64_t)AGAIN_MS << doublings);
 	p->config->ended(p->config->ctx, p);
@@ -150,7 +246,7 @@ static void on_ended(void *ctx, int status)
 /* Our own words up to "--", and which pod it is. A later option beats an earlier one. */
 int pg_post_start(struct pg_post *p, struct pg_err *err)
 {
-	static const struct pg_member_events events = { on_told, on_ended };
+	static const struct pg_member_events events = { on_told, on_words, on_ended };
 	char **words = p->config->app->argv;
 	size_t n = 0;
 	while (words[n] && strcmp(words[n], "--") != 0)

@@ -3,16 +3,17 @@
 
 #include "injector/cli.h"
 #include "injector/member.h"
+#include "injector/news.h"
 
-/* One pod of many, and the podgraft of our own that redirects it. */
+/* One pod of many, and the podgraft of our own that redirects it: what that one tells becomes lines
+ * and events with the pod's name. */
 struct pg_post;
 
 struct pg_post_config {
 	struct pg_app *app;
+	struct pg_news *news; /* what is wrong here is often the same for every pod */
 	/* Its podgraft has ended; the post may be freed. */
 	void (*ended)(void *ctx, struct pg_post *p);
-	/* False for a warning that was just told: what is wrong here is the same for every pod. */
-	bool (*is_news)(void *ctx, const char *text);
 	void *ctx;
 };
 
@@ -22,20 +23,20 @@ struct pg_post_sums {
 	json_int_t app, probes; /* that the app served */
 };
 
-struct pg_post { /* read-only outside, but for the marks of its owner */
+struct pg_post { /* read-only outside, but for the mark of its owner */
 	const struct pg_post_config *config;
 	char name[254];
 	char uid[PG_NAME_MAX + 1];
 	struct pg_member *member; /* NULL: has ended, or waits to be started again */
 	bool is_up;
-	bool is_given_up;  /* its failure does not pass */
-	unsigned failures; /* in a row */
-	uint64_t again_ms; /* when it is to be started again */
-	json_t *error;     /* its last words; NULL */
+	bool is_given_up;     /* its failure does not pass */
+	unsigned failures;    /* in a row */
+	uint64_t again_ms;    /* when it is to be started again */
+	json_t *error;        /* its last words; NULL */
+	struct pg_rate words; /* of its standard error */
 	struct pg_post_sums sums;
 	struct pg_post_sums before; /* of its podgrafts that have ended */
 	bool is_gone;               /* a mark: the pod was deleted, or has ended */
-	bool is_seen;               /* a mark: the pod was there when they were last counted */
 };
 
 /* `config` is borrowed. NULL: out of memory. */
@@ -50,5 +51,5 @@ void pg_post_signal(struct pg_post *p, int signo);
 /* Without a podgraft that runs. */
 void pg_post_free(struct pg_post *p);
 
-/* Says why the pod is not redirected, and when it is tried again. */
+/* Says why the pod is not redirected, and whether it is tried again. */
 void pg_post_failed(struct pg_post *p);

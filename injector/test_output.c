@@ -100,6 +100,20 @@ static void quiet_leaves_results_and_warnings(void **state)
 	end(&f, "result\n", "warning: careful\n");
 }
 
+static void a_warning_of_library_code_is_an_event_for_programs(void **state)
+{
+	(void)state;
+	struct fixture f;
+	begin(&f, PG_FORMAT_JSON, false);
+	f.o.log.level = PG_DEBUG;
+	pg_log(&f.o.log, PG_WARN, "port %d: parked", 80);
+	pg_log(&f.o.log, PG_DEBUG, "a detail");
+	end(&f, "{\"event\":\"warning\",\"message\":\"port 80: parked\"}\n", "a detail\n");
+	begin(&f, PG_FORMAT_TEXT, false);
+	pg_log(&f.o.log, PG_WARN, "port %d: parked", 80);
+	end(&f, "", "port 80: parked\n");
+}
+
 static void json_for_programs(void **state)
 {
 	(void)state;
@@ -208,6 +222,7 @@ int main(void)
 		cmocka_unit_test(text_for_people),
 		cmocka_unit_test(quiet_leaves_results_and_warnings),
 		cmocka_unit_test(json_for_programs),
+		cmocka_unit_test(a_warning_of_library_code_is_an_event_for_programs),
 		cmocka_unit_test(errors),
 		cmocka_unit_test(waits_without_a_terminal_are_told_now_and_then),
 		cmocka_unit_test(the_live_line_stays_one_line),

@@ -14,8 +14,10 @@ void pg_log(const struct pg_log *log, enum pg_level level, const char *fmt, ...)
 	vsnprintf(line, sizeof(line), fmt, ap);
 	va_end(ap);
 	pg_sanitize(line);
+	if (log->take && log->take(log->ctx, level, line))
+		return;
 	if (log->before)
-		log->before(log->before_ctx);
+		log->before(log->ctx);
 	fprintf(log->to, "%s%s\n", log->prefix, line);
 	fflush(log->to);
 }

@@ -1,4 +1,5 @@
 #pragma once
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 
@@ -12,7 +13,10 @@ struct pg_log {
 	FILE *to;                  /* borrowed; stderr for the injector, stdout for the agent */
 	const char *prefix;        /* put before each line, "" for none; borrowed */
 	void (*before)(void *ctx); /* called before each line that is written; may be NULL */
-	void *before_ctx;
+	/* Called with each line that could be printed; true: it was told in another way, and is not
+	 * written. May be NULL. */
+	bool (*take)(void *ctx, enum pg_level level, const char *line);
+	void *ctx; /* of both */
 };
 
 /* One line at `level`; control characters are replaced, the newline is added. `log` may be NULL. */
