@@ -5,6 +5,7 @@ the pod, a port-forward's at the laptop; so that both can be compared, a directi
 or "to" the pod. Whoever receives checks every byte, but for the bare client.
 """
 
+import itertools
 import re
 import subprocess
 
@@ -16,6 +17,10 @@ from .processes import resident_bytes
 TRANSPORTS = ("spdy", "tunnel", "websocket")
 KUBECTL_TRANSPORTS = ("spdy", "websocket")
 MODES = ("bulk", "echo")
+# What opens many connections does so to a port of its own: their ends take half a client's ports, all that the kernel looks for
+# first, for a minute each, and the search for one that is free then takes 2 ms. A port is used again after three repetitions.
+RATES = tuple(f"rate {i}" for i in range(6))
+MANY = ("crowd", *RATES)
 
 
 class Failed(Exception):
@@ -90,14 +95,13 @@ class Redirect(Ends):
     def __init__(self, laptop, pod, home, transport, first_port):
         super().__init__(laptop, pod)
         self.transport = transport
-        # Nothing in the pod listens there. A crowd has a port of its own, because the ends of connections that were made one after
-        # another take a client's ports for a minute.
-        self.ports = {mode: first_port + i for i, mode in enumerate((*MODES, "crowd"))}
+        self.ports = {mode: first_port + i for i, mode in enumerate((*MODES, *MANY))}   # nothing in the pod listens there
+        self.rates = itertools.cycle(RATES)
         self.user = At(laptop, home)
         self.running = None
 
     def start(self):
-        local = {**self.laptop.ports, "crowd": self.laptop.ports["echo"]}
+        local = {**self.laptop.ports, **dict.fromkeys(MANY, self.laptop.ports["echo"])}
         pairs = [f"{port}:{local[mode]}" for mode, port in self.ports.items()]
         self.running = self.user.redirect(f"pod/{self.pod.name}", *pairs, "--transport", self.transport, "--memory", "512Mi")
         self.agent = self.pod.pid(self.running.up["container"])
@@ -105,7 +109,8 @@ class Redirect(Ends):
 
     def client(self, *words, timeout=120):
         verb, mode, *options = words
-        return peer(verb, self.pod.ip, self.ports[mode], *options, timeout=timeout)
+        port = self.ports[next(self.rates) if verb == "rate" else mode]
+        return peer(verb, self.pod.ip, port, *options, timeout=timeout)
 
     def crowd(self, *options):
         """The command line of a client that opens many connections."""
