@@ -2,15 +2,19 @@
 
 import json
 import os
+import re
 import signal
+import socket
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
+from harness.kubeconfigs import Access, config
 from harness.tools import Load, LocalServer, free_port, peer, stop
 from harness.waiting import stretched, until
-from harness.workloads import apply, service, template, web, workload
+from harness.workloads import apply, pod, service, template, web, workload
 
 
 def pods_of(cluster, name):
@@ -22,6 +26,15 @@ def pods_of(cluster, name):
 
 def who(address, port=8080):
     return peer("get", address, port, "--timeout-ms", 3000).get("name")
+
+
+def members_of(process):
+    """The process numbers of the podgrafts that it has started."""
+    return [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+
+
+def are_gone(pids):
+    return not any(Path(f"/proc/{pid}").exists() for pid in pids)
 
 
 def all_reach(cluster, name, whom, count):
@@ -87,17 +100,19 @@ def test_a_roll_out_under_load_is_followed_and_loses_nothing(cluster, podgraft, 
 def test_killed_with_kill_9_every_pod_is_given_back(cluster, podgraft, deployment, laptop_http):
     r = podgraft.redirect(f"deploy/{deployment}", f"8080:{laptop_http.ports['http']}", "--all-pods")
     until(lambda: all_reach(cluster, deployment, "laptop", 3), what="three redirected pods")
+    members = members_of(r.process)
+    assert len(members) == 3
     r.process.kill()
     began = time.monotonic()
     until(lambda: all_reach(cluster, deployment, "app", 3), timeout=15, what="the app in every pod")
     assert time.monotonic() - began < stretched(15)
+    until(lambda: are_gone(members), timeout=15, what="the end of every process")
 
 
 def test_the_podgraft_of_a_pod_that_is_killed_is_started_again(cluster, podgraft, deployment, laptop_http):
     r = podgraft.redirect(f"deploy/{deployment}", f"8080:{laptop_http.ports['http']}", "--all-pods")
     until(lambda: all_reach(cluster, deployment, "laptop", 3), what="three redirected pods")
-    pid = r.process.pid
-    os.kill(int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0]), signal.SIGKILL)
+    os.kill(members_of(r.process)[0], signal.SIGKILL)
     failed = r.event("failed")
     assert failed["again"] and "was killed or has crashed (exit 137)" in failed["error"]["message"], failed
     until(lambda: all_reach(cluster, deployment, "laptop", 3), timeout=30, what="three redirected pods again")
@@ -125,3 +140,110 @@ def test_where_no_pod_can_be_redirected_it_says_why_and_ends(cluster, podgraft, 
                         "--pull-policy", "Never")
     assert done.returncode in (3, 4), done.stderr
     assert "none of 3 pods is redirected" in done.stderr and "hint: leave --pull-policy Never out" in done.stderr
+
+
+def test_scaled_to_zero_and_back(cluster, same_user, deployment, laptop_http):
+    r = same_user.redirect(f"deploy/{deployment}", f"8080:{laptop_http.ports['http']}", "--all-pods")
+    until(lambda: all_reach(cluster, deployment, "laptop", 3), what="three redirected pods")
+    cluster.kubectl("scale", f"deploy/{deployment}", "--replicas=0")
+    assert len({r.event("gone", 40)["pod"] for _ in range(3)}) == 3
+    cluster.kubectl("scale", f"deploy/{deployment}", "--replicas=3")
+    until(lambda: all_reach(cluster, deployment, "laptop", 3), timeout=40, what="three redirected pods again")
+    assert r.stop() == 0
+
+
+def test_without_the_right_to_watch_gone_pods_are_dropped_all_the_same(cluster, same_user, deployment, laptop_http, tmp_path):
+    access = Access(cluster)
+    role = json.loads(cluster.kubectl("get", "role", f"{access.account}-graft", "-o", "json"))
+    for rule in role["rules"]:
+        rule["verbs"] = [verb for verb in rule["verbs"] if verb != "watch"]
+    apply(cluster, role)
+    env = {"KUBECONFIG": str(config(tmp_path, access.trusted(), {"token": access.token}))}
+    r = same_user.redirect("-l", f"app={deployment}", f"8080:{laptop_http.ports['http']}", "--all-pods", env=env)
+    until(lambda: all_reach(cluster, deployment, "laptop", 3), what="three redirected pods")
+    before = set(pods_of(cluster, deployment))
+    cluster.kubectl("scale", f"deploy/{deployment}", "--replicas=2")
+    gone = r.event("gone", 40)["pod"]
+    assert {gone} == before - set(pods_of(cluster, deployment))
+    cluster.kubectl("scale", f"deploy/{deployment}", "--replicas=3")
+    until(lambda: all_reach(cluster, deployment, "laptop", 3), timeout=40, what="three redirected pods again")
+    assert r.stop() == 0
+
+
+def test_a_pod_that_cannot_be_redirected_stops_no_other(cluster, same_user, deployment, laptop_http):
+    """A pod on the node's network is refused. Ctrl-C: status 0, because others were redirected."""
+    port = free_port()
+    apply(cluster, pod("hosted", [web(args=["http", str(port), "app"], ports=[])], hostNetwork=True))
+    cluster.kubectl("wait", "pod/hosted", "--for=condition=Ready", "--timeout=60s")
+    r = same_user.redirect("-l", f"app in ({deployment},hosted)", f"8080:{laptop_http.ports['http']}", "--all-pods",
+                           ready=False)
+    failed = r.event("failed")
+    assert failed["pod"] == "hosted" and not failed["again"] and "network" in failed["error"]["message"], failed
+    until(lambda: all_reach(cluster, deployment, "laptop", 3), what="three redirected pods")
+    assert r.stop() == 0
+    cluster.kubectl("delete", "pod/hosted", "--wait=false")
+
+
+def test_every_word_of_a_member_comes_with_the_name_of_its_pod(cluster, same_user, deployment):
+    """Nobody listens: the first connection to each pod parks its redirect, of which the members warn."""
+    port = free_port()
+    words = ["redirect", *same_user.graft, f"deploy/{deployment}", f"8080:{port}", "--all-pods"]
+    pods = pods_of(cluster, deployment)
+    process = subprocess.Popen(same_user.command(*words), env=same_user.env, text=True, stdin=subprocess.DEVNULL,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    said = []
+
+    def heard(pattern):
+        while not re.search(pattern, "".join(said)):
+            said.append(process.stderr.readline())
+            assert said[-1], said
+    for name in pods:
+        heard(f"port 8080 of pod '{name}' now reaches 127.0.0.1:{port} ")
+    assert {who(address) for address in pods.values()} == {"app"}
+    heard(r"warning: pod '[a-z0-9-]+': port 8080: parked: ")
+    heard(r"warning: 2 times more: port 8080: parked: ")
+    process.send_signal(signal.SIGINT)
+    out, rest = process.communicate(timeout=stretched(20))
+    assert process.returncode == 0 and not out, (out, rest)
+    strangers = [line for line in [*said, *rest.splitlines()] if "pod '" not in line and " times more: " not in line]
+    assert not strangers, strangers
+
+
+def test_for_programs_the_warnings_of_each_pod_are_events(cluster, same_user, deployment):
+    r = same_user.redirect(f"deploy/{deployment}", f"8080:{free_port()}", "--all-pods")
+    pods = pods_of(cluster, deployment)
+    until(lambda: r.event("pods")["up"] == 3, what="three redirected pods")
+    assert {who(address) for address in pods.values()} == {"app"}
+    parked = set()
+    while parked != set(pods):
+        told = r.event("warning")
+        parked |= {told["pod"]} if "parked" in told["message"] else set()
+    assert r.stop() == 0
+    assert not r._words, r._words
+
+
+def test_ctrl_c_while_pods_are_grafted_ends_all(cluster, podgraft, deployment):
+    r = podgraft.redirect(f"deploy/{deployment}", "8080", "--all-pods", ready=False)
+    members = until(lambda: (found := members_of(r.process))[2:] and found, interval=0.01, what="three members")
+    r.interrupt()
+    assert r.wait(10) == 130
+    until(lambda: are_gone(members), timeout=5, what="the end of every process")
+    assert all_reach(cluster, deployment, "app", 3)
+
+
+def test_a_second_ctrl_c_cuts_what_is_draining(cluster, same_user, deployment, laptop_http):
+    r = same_user.redirect(f"deploy/{deployment}", f"8080:{laptop_http.ports['http']}", "--all-pods")
+    until(lambda: all_reach(cluster, deployment, "laptop", 3), what="three redirected pods")
+    members = members_of(r.process)
+    open_ones = [socket.create_connection((address, 8080)) for address in pods_of(cluster, deployment).values()]
+    until(lambda: r.event("counts")["laptop"] >= 1, what="connections")
+    r.interrupt()
+    for _ in open_ones:
+        r.event("draining", 10)
+    assert all_reach(cluster, deployment, "app", 3)
+    assert r.process.poll() is None
+    r.interrupt()
+    assert r.wait(5) == 0
+    until(lambda: are_gone(members), timeout=5, what="the end of every process")
+    for one in open_ones:
+        one.close()

@@ -78,3 +78,17 @@ def test_a_proxy_that_keeps_answers_back(podgraft, nginx, shared_pod):
     done = run(podgraft, "inject", shared_pod.name, "-v", env=nginx[0])
     assert done.code == 0 and done.seconds < SECONDS, done
     assert "reading it each second instead" in done.words
+
+
+def test_many_pods_behind_a_proxy_that_keeps_answers_back(cluster, podgraft, nginx, laptop):
+    """A watch of many pods is late there; lists take its place."""
+    name = "kept-back"
+    workloads.apply(cluster, workloads.workload("Deployment", name, replicas=1))
+    cluster.kubectl("rollout", "status", f"deploy/{name}", "--timeout=60s")
+    r = podgraft.redirect("-l", f"app={name}", f"8080:{laptop.ports['http']}", "--all-pods", env=nginx[1])
+    cluster.kubectl("scale", f"deploy/{name}", "--replicas=2")
+    until(lambda: r.event("pods")["up"] == 2, timeout=40, what="two redirected pods")
+    cluster.kubectl("scale", f"deploy/{name}", "--replicas=1")
+    assert r.event("gone", 40)["pod"].startswith(name)
+    assert r.stop() == 0
+    cluster.kubectl("delete", "deploy", name, "--wait=false")

@@ -14,9 +14,9 @@
 enum {
 	POLL_MS = 1000,
 	POLL_MANY_MS = 2000,
-	SILENT_MS = 2000,       /* of one pod's watch: it may be deaf */
-	OPEN_MANY_MS = 5000,    /* for the answer's first byte */
-	SILENT_MANY_MS = 10000, /* of a watch of many, doubled as long as it was not late ... */
+	SILENT_MS = 2000,      /* of one pod's watch: it may be deaf */
+	OPEN_MANY_MS = 5000,   /* for the answer's first byte */
+	SILENT_MANY_MS = 5000, /* of a watch of many, doubled as long as it was not late ... */
 	SILENT_MOST_MS = 60000,
 	POLLS_MOST_MS = 300000, /* many pods; then a watch may do again */
 	LIST_MS = 15000, /* for many pods over a slow path, however short the caller's patience */
