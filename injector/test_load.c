@@ -52,16 +52,30 @@ static void what_needs_no_lane(void **state)
 	}
 }
 
-static void on_a_long_way_less_is_busy(void **state)
+static void on_a_long_way_the_path_is_the_limit(void **state)
 {
 	(void)state;
 	struct pg_load l = { 0 };
-	struct pg_load_look look = { .lanes = 2, .lively = 4, .bytes = MIB / 4, .rtt_us = 50000 };
+	/* 100 Mbit/s, and 600, fill a look with so much. */
+	struct pg_load_look look = { .lanes = 1, .lively = 8, .bytes = 3 * MIB, .rtt_us = 50000 };
+	for (uint64_t now = 0; now < 5000; now += 250) {
+		look.bytes = now % 500 ? 3 * MIB : 15 * MIB;
+		assert_false(pg_load_wants_lane(&l, &look, now));
+	}
+	look.bytes = 16 * MIB; /* so much that it is the processors all the same */
+	pg_load_wants_lane(&l, &look, 5000);
+	assert_true(pg_load_wants_lane(&l, &look, 5250));
+}
+
+static void nearby_it_is_the_processors(void **state)
+{
+	(void)state;
+	struct pg_load l = { 0 };
+	const struct pg_load_look look = {
+		.lanes = 1, .lively = 8, .bytes = 3 * MIB, .rtt_us = 500
+	};
 	pg_load_wants_lane(&l, &look, 0);
 	assert_true(pg_load_wants_lane(&l, &look, 250));
-	look.rtt_us = 500;
-	pg_load_wants_lane(&l, &look, 500);
-	assert_false(pg_load_wants_lane(&l, &look, 750));
 }
 
 static void a_failure_is_not_repeated_for_a_while(void **state)
@@ -80,7 +94,8 @@ int main(void)
 		cmocka_unit_test(a_crowd_that_lasts_gets_a_lane),
 		cmocka_unit_test(a_pause_begins_it_anew),
 		cmocka_unit_test(what_needs_no_lane),
-		cmocka_unit_test(on_a_long_way_less_is_busy),
+		cmocka_unit_test(on_a_long_way_the_path_is_the_limit),
+		cmocka_unit_test(nearby_it_is_the_processors),
 		cmocka_unit_test(a_failure_is_not_repeated_for_a_while),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -43,6 +43,10 @@ enum {
 	 */
 	PG_TRIPS = 2,
 	PG_TRIPS_ROUGH = 4,
+	/* What a lane has carried counts for one to two of these: a stream that outgrows its own
+	 * credit may have half of it at once. A TCP sender that credit holds back for some round
+	 * trips takes that for the path's rate, and is slow for long (BBR after a pause). */
+	PG_PACE_MEMORY_MS = 120000,
 	/* The least round trip is that of the last 15 to 30 s ... */
 	PG_RTT_MEMORY_MS = 15000,
 	/* ... and may rise by those measured while no more than this moved. */

@@ -25,9 +25,14 @@ void pg_mux_clock_(struct pg_mux *m, uint64_t now_us)
 
 struct pg_round pg_mux_round_(const struct pg_mux *m)
 {
-	return (struct pg_round){ .us = pg_max(pg_rtt_least(&m->rtt), PG_RTT_FLOOR_US),
-				  .trips = m->now_us < m->rough_until_us ? PG_TRIPS_ROUGH
-									 : PG_TRIPS };
+	struct pg_round round = { .us = pg_rtt_least(&m->rtt), .trips = PG_TRIPS };
+	if (m->now_us < m->rough_until_us)
+		round.trips = PG_TRIPS_ROUGH;
+	if (round.us > PG_RTT_FLOOR_US) /* nearby, a window has grown before it matters */
+		round.known = round.trips * pg_pace_within(&m->pace, round.us);
+	else
+		round.us = PG_RTT_FLOOR_US;
+	return round;
 }
 
 void pg_mux_heard_(struct pg_mux *m, size_t n)
@@ -302,7 +307,9 @@ void pg_stream_consumed(struct pg_stream *s, size_t n)
 	struct pg_mux *m = s->mux;
 	if (s->state == PG_ST_GONE)
 		return;
-	pg_window_consumed(&s->in, m->config.pool, n, pg_mux_round_(m), m->now_us);
+	struct pg_round round = pg_mux_round_(m);
+	pg_pace_consumed(&m->pace, n, round.us, m->now_us);
+	pg_window_consumed(&s->in, m->config.pool, n, round, m->now_us);
 	if (pg_window_is_due(&s->in) && pg_stream_receives(s))
 		pg_mux_owe_(s, PG_OWES_CREDIT);
 	pg_mux_settle_(s);

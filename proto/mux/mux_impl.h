@@ -5,6 +5,7 @@
 #include "proto/base/byteq.h"
 #include "proto/mux/limits.h"
 #include "proto/mux/mux.h"
+#include "proto/mux/pace.h"
 #include "proto/mux/rtt.h"
 #include "proto/mux/sched.h"
 #include "proto/mux/stream.h"
@@ -44,6 +45,7 @@ struct pg_mux {
 	uint8_t pongs[PG_PONG_QUEUE][8]; /* the oldest first */
 	size_t pongs_n;
 	struct pg_rtt rtt;
+	struct pg_pace pace;
 	bool is_ping_due, is_ping_out;
 	uint64_t ping_at_us;   /* when the next one is due */
 	uint64_t ping_sent_us; /* its payload, too */

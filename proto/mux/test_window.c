@@ -7,12 +7,16 @@
 
 #include "proto/base/num.h"
 #include "proto/mux/limits.h"
+#include "proto/mux/pace.h"
 #include "proto/mux/rtt.h"
 #include "proto/mux/window.h"
 
 enum { ROUND = 50000, SECOND = 1000000 };
 
 static const struct pg_round path = { .us = ROUND, .trips = PG_TRIPS };
+
+/* A path that is known to carry 10 MB/s. */
+static const struct pg_round known_path = { .us = ROUND, .trips = PG_TRIPS, .known = 1000000 };
 
 /* A window that is used to the full for `rounds` round trips from *now on, all that is due granted
  * at the end of each. */
@@ -58,6 +62,63 @@ static void doubles_with_each_round_trip(void **state)
 		assert_int_equal(pool.lent, want - PG_CREDIT_OWN);
 	}
 	pg_window_fini(&w, &pool);
+	assert_int_equal(pool.lent, 0);
+}
+
+/* Consumes all that was granted, a round trip after it was. */
+static void use_known(struct pg_window *w, struct pg_pool *pool, uint64_t now)
+{
+	size_t n = w->granted;
+	assert_int_equal(pg_window_arrived(w, n), 0);
+	pg_window_consumed(w, pool, n, known_path, now);
+	pg_window_grant(w);
+}
+
+static void begins_with_half_of_what_is_known(void **state)
+{
+	(void)state;
+	struct pg_window w[2];
+	struct pg_pool pool = { .bytes = PG_POOL_LAPTOP };
+	pg_window_init(&w[0], 0);
+	pg_window_init(&w[1], 0);
+	use_known(&w[0], &pool, ROUND);
+	assert_int_equal(w[0].size, PG_CREDIT_OWN + 500000);
+	/* A small part of it consumed takes nothing away. */
+	assert_int_equal(pg_window_arrived(&w[0], 1000), 0);
+	pg_window_consumed(&w[0], &pool, 1000, known_path, ROUND + 1);
+	assert_int_equal(w[0].size, PG_CREDIT_OWN + 500000);
+	/* The other half belongs to those that come: by their own rate. */
+	use_known(&w[1], &pool, ROUND);
+	assert_int_equal(w[1].size, 2 * PG_CREDIT_OWN);
+	pg_window_fini(&w[0], &pool);
+	use_known(&w[1], &pool, 2 * ROUND);
+	assert_int_equal(w[1].size, PG_CREDIT_OWN + 500000);
+	pg_window_fini(&w[1], &pool);
+	assert_int_equal(pool.lent, 0);
+}
+
+static void what_is_known_needs_a_consumer(void **state)
+{
+	(void)state;
+	struct pg_window w;
+	struct pg_pool pool = { .bytes = PG_POOL_LAPTOP };
+	pg_window_init(&w, 0);
+	/* 100 kB a second: less than its own credit in a round trip. */
+	for (uint64_t now = 10000; now < 2 * SECOND; now += 10000) {
+		assert_int_equal(pg_window_arrived(&w, 1000), 0);
+		pg_window_consumed(&w, &pool, 1000, known_path, now);
+		if (pg_window_is_due(&w))
+			pg_window_grant(&w);
+		assert_int_equal(pool.lent, 0);
+	}
+	/* Fast once, and stuck from then on: it keeps what it was given for one round. */
+	use_known(&w, &pool, 2 * SECOND + ROUND);
+	assert_int_equal(pool.lent, 0); /* the round had begun long before */
+	use_known(&w, &pool, 2 * SECOND + 2 * ROUND);
+	assert_int_equal(pool.lent, 500000);
+	assert_int_equal(pg_window_arrived(&w, 1000), 0);
+	pg_window_consumed(&w, &pool, 1000, known_path, 6 * SECOND);
+	assert_int_equal(pg_window_returned(&w, &pool, w.granted - PG_CREDIT_OWN), 0);
 	assert_int_equal(pool.lent, 0);
 }
 
@@ -200,11 +261,36 @@ static void rounds_measure_the_rate(void **state)
 	assert_int_equal(pg_rate_within(&r, SECOND), 666);
 }
 
+static void the_pace_is_that_of_the_last_minutes(void **state)
+{
+	(void)state;
+	struct pg_pace p = { .best = 0 };
+	uint64_t now = 100 * SECOND;
+	assert_int_equal(pg_pace_within(&p, SECOND), 0);
+	for (int i = 0; i < 100; i++)
+		pg_pace_consumed(&p, 10000, ROUND, now += 10000);
+	assert_int_equal(pg_pace_within(&p, SECOND), 1000000);
+	assert_int_equal(pg_pace_within(&p, ROUND), 50000);
+	pg_pace_consumed(&p, 1 << 20, ROUND, now += 1000); /* a burst is no pace */
+	for (int i = 0; i < 100; i++)
+		pg_pace_consumed(&p, 10, ROUND, now += 100000);
+	assert_in_range(pg_pace_within(&p, SECOND), 1000000, 6000000);
+	uint64_t since = now;
+	while (pg_pace_within(&p, SECOND) >= 1000000)
+		pg_pace_consumed(&p, 10, ROUND, now += SECOND);
+	assert_in_range(now - since, PG_PACE_MEMORY_MS / 2 * 1000ULL,
+			2 * PG_PACE_MEMORY_MS * 1000ULL);
+	pg_pace_consumed(&p, 1 << 20, ROUND, now += 2 * PG_PACE_MEMORY_MS * 1000ULL);
+	assert_true(pg_pace_within(&p, SECOND) < 10000); /* after a pause, of the pause */
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(starts_with_its_own),
 		cmocka_unit_test(doubles_with_each_round_trip),
+		cmocka_unit_test(begins_with_half_of_what_is_known),
+		cmocka_unit_test(what_is_known_needs_a_consumer),
 		cmocka_unit_test(takes_at_most_its_share),
 		cmocka_unit_test(slows_down_with_its_consumer),
 		cmocka_unit_test(holds_on_to_what_is_held),
@@ -212,6 +298,7 @@ int main(void)
 		cmocka_unit_test(what_is_not_needed_is_spare),
 		cmocka_unit_test(the_least_round_trip_is_of_late),
 		cmocka_unit_test(rounds_measure_the_rate),
+		cmocka_unit_test(the_pace_is_that_of_the_last_minutes),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

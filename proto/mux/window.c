@@ -46,14 +46,25 @@ int pg_window_arrived(struct pg_window *w, size_t n)
 	return 0;
 }
 
+/* The size that `w` is to have; `is_round`: one of its rate has ended now. */
+static size_t wanted(struct pg_window *w, const struct pg_pool *pool, struct pg_round round,
+		     bool is_round)
+{
+	uint64_t want = round.trips * pg_rate_within(&w->rate, round.us);
+	if (is_round)
+		w->least = 0;
+	if (is_round && want > w->size && round.known / 2 > pool->lent)
+		w->least = w->size + round.known / 2 - pool->lent;
+	return pg_min(pg_max(want, w->least), PG_CREDIT_OWN + pool->bytes / PG_POOL_SHARE);
+}
+
 void pg_window_consumed(struct pg_window *w, struct pg_pool *pool, size_t n, struct pg_round round,
 			uint64_t now_us)
 {
 	assert(n <= w->held);
 	w->held -= n;
 	bool is_round = pg_rate_consumed(&w->rate, n, round.us, now_us);
-	uint64_t want = w->is_ended ? 0 : round.trips * pg_rate_within(&w->rate, round.us);
-	fit(w, pool, pg_min(want, PG_CREDIT_OWN + pool->bytes / PG_POOL_SHARE));
+	fit(w, pool, w->is_ended ? 0 : wanted(w, pool, round, is_round));
 	if (is_round)
 		pg_rate_next(&w->rate, w->size, now_us);
 }

@@ -18,6 +18,7 @@ struct pg_window {
 	size_t granted; /* may still arrive */
 	size_t held;    /* arrived, not consumed; granted + held <= size */
 	bool is_ended;  /* nothing more will arrive */
+	size_t least;   /* wanted size of the present round, by what is known of the lane */
 	struct pg_rate rate;
 };
 
@@ -33,10 +34,12 @@ int pg_window_arrived(struct pg_window *w, size_t n);
 struct pg_round {
 	uint64_t us;    /* the least round trip, PG_RTT_FLOOR_US at least */
 	unsigned trips; /* so many times what is consumed in one is to be under way */
+	uint64_t known; /* so much, on all streams together, by what the lane has carried of late */
 };
 
 /* `n` <= held bytes were consumed. The window grows or shrinks towards what `round` says, as the
- * pool allows. */
+ * pool allows: by its own rate, and where that lets it grow also by half of what is known of the
+ * lane and not lent to others. */
 void pg_window_consumed(struct pg_window *w, struct pg_pool *pool, size_t n, struct pg_round round,
 			uint64_t now_us);
 
