@@ -109,10 +109,10 @@ static void maybe_rest(void *ctx)
 		uv_timer_start(&a->rest, on_rest, HANDSHAKE_MS, 0);
 }
 
-static void on_unserved(void *ctx, enum pg_direction direction, uint16_t port)
+static void on_unserved(void *ctx, uint32_t arming)
 {
 	struct pg_agent *a = ctx;
-	pg_redirects_park(a->redirects, direction, port);
+	pg_redirects_park(a->redirects, arming);
 }
 
 static void on_shortage(void *ctx, int code)

@@ -18,8 +18,7 @@ struct connection {
 	struct connection *next, **link;
 	struct sockaddr_storage local; /* where the client was going */
 	uint32_t mark;                 /* of our socket there */
-	enum pg_direction direction;   /* of its redirect, */
-	uint32_t serial;               /* and that itself */
+	uint32_t serial, arming;       /* of its redirect */
 	bool no_fallback;              /* reset what the laptop does not serve */
 	bool is_probe;                 /* of the kubelet's */
 	size_t held_bytes;             /* at most; part of the sum */
@@ -126,15 +125,6 @@ static void fall_back(struct connection *c, int fd, struct pg_byteq *kept, bool 
 		drop(c);
 }
 
-/* The next client need not come by the laptop at all. */
-static void unserved(const struct connection *c)
-{
-	uint8_t bytes[16];
-	uint16_t port;
-	if (pg_addr_bytes(&c->local, bytes, &port) > 0)
-		c->all->events->unserved(c->all->ctx, c->direction, port);
-}
-
 static void on_refused(void *ctx, int fd, struct pg_byteq *kept, bool at_eof, enum pg_reset why)
 {
 	struct connection *c = ctx;
@@ -146,7 +136,7 @@ static void on_refused(void *ctx, int fd, struct pg_byteq *kept, bool at_eof, en
 	c->relay = NULL;
 	uv_timer_stop(&c->patience);
 	if (why == PG_RESET_REFUSED || why == PG_RESET_TIMEOUT || why == PG_RESET_LIMIT)
-		unserved(c);
+		c->all->events->unserved(c->all->ctx, c->arming); /* nor the next one */
 	fall_back(c, fd, kept, at_eof);
 }
 
@@ -231,9 +221,9 @@ void pg_connections_serve(struct pg_connections *all, struct pg_link *link,
 		return;
 	}
 	c->local = *a->local;
-	c->direction = rd->direction;
 	c->mark = a->mark;
 	c->serial = rd->serial;
+	c->arming = rd->arming;
 	c->is_probe = a->is_probe;
 	c->no_fallback = rd->terms.no_fallback;
 	if (link && !a->to_app && open_stream(c, link, rd->id, a) == 0)

@@ -19,8 +19,8 @@ struct pg_connections;
 struct pg_connections_events {
 	/* The last connection has ended. */
 	void (*emptied)(void *ctx);
-	/* The laptop could not serve a connection that a redirect of `port` brought. */
-	void (*unserved)(void *ctx, enum pg_direction direction, uint16_t port);
+	/* The laptop could not serve a connection that came by this `arming` of a redirect. */
+	void (*unserved)(void *ctx, uint32_t arming);
 	/* A connection that arrived at the redirect `serial` is served now. */
 	void (*served)(void *ctx, uint32_t serial, enum pg_served how);
 };

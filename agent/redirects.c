@@ -211,10 +211,18 @@ static int settle_or_log(struct pg_redirects *all, struct pg_redirect *rd)
 	return -1;
 }
 
-void pg_redirects_park(struct pg_redirects *all, enum pg_direction direction, uint16_t port)
+static struct pg_redirect *find_arming(struct pg_redirects *all, uint32_t arming)
 {
-	struct pg_redirect *rd = find_port(all, direction, port);
-	if (rd == &all->orphans || rd->unserved || rd->terms.no_fallback)
+	for (size_t i = 0; i < all->count; i++)
+		if (all->table[i].arming == arming)
+			return &all->table[i];
+	return NULL;
+}
+
+void pg_redirects_park(struct pg_redirects *all, uint32_t arming)
+{
+	struct pg_redirect *rd = find_arming(all, arming);
+	if (!rd || rd->unserved || rd->terms.no_fallback)
 		return;
 	rd->unserved = true;
 	if (settle_or_log(all, rd) < 0)
@@ -323,6 +331,7 @@ static int add(struct pg_redirects *all, const struct pg_redirect *wanted,
 	*rd = *wanted;
 	rd->since = (uint64_t)time(NULL);
 	rd->serial = ++all->serials;
+	rd->arming = ++all->armings;
 	if (rd->terms.nodes.count > 0)
 		pg_nodes_add_gateways(&rd->terms.nodes);
 	snprintf(rd->holder, sizeof(rd->holder), "%s", rule->holder);
@@ -350,6 +359,7 @@ int pg_redirects_start(struct pg_redirects *all, uint32_t id, const struct pg_ru
 	struct pg_away_redirect away;
 	if (there->id == id && there->ctx == ctx && there->port == rule->port) {
 		there->unserved = false;
+		there->arming = ++all->armings;
 		return settle(all, there, err);
 	}
 	if (all->is_ending) {

@@ -64,6 +64,7 @@ struct pg_redirect { /* read-only outside */
 	char holder[65];                  /* for whom: "ann@laptop" */
 	uint64_t since;                   /* seconds of the epoch */
 	uint32_t serial;                  /* of this redirect alone, in this agent; not 0 */
+	uint32_t arming;                  /* the same of each time that its laptop started it */
 	uint64_t served[PG_SERVED_COUNT]; /* connections so far */
 	bool has_news;                    /* counts that were not told yet */
 	const struct pg_redirect_owner *owner;
@@ -102,9 +103,9 @@ int pg_redirects_start(struct pg_redirects *all, uint32_t id, const struct pg_ru
 void pg_redirects_take_no_more(struct pg_redirects *all, enum pg_direction direction,
 			       uint16_t port);
 
-/* The laptop did not serve a connection: parks the redirect of `port`, if there is one that may be
- * parked, and tells its owner. */
-void pg_redirects_park(struct pg_redirects *all, enum pg_direction direction, uint16_t port);
+/* The laptop did not serve a connection that came by this `arming` of a redirect: parks it, if it
+ * may be parked and was not started again meanwhile, and tells its owner. */
+void pg_redirects_park(struct pg_redirects *all, uint32_t arming);
 
 /* Parks all of them for want of descriptors or memory (`code` EMFILE or ENOMEM), those that start
  * meanwhile as well, until it is called with 0; connections of those with no_fallback, which are

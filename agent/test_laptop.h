@@ -17,7 +17,7 @@
 #include "proto/io/sock.h"
 #include "proto/mux/limits.h"
 
-enum { PORT = 8080, OTHER_PORT = 8081, MAX_STREAMS = 4, LAPTOPS = 2, LANES = 2 };
+enum { PORT = 8080, OTHER_PORT = 8081, MAX_STREAMS = 4, LAPTOPS = 2, LANES = 2, FIRST_ARMING = 1 };
 
 struct world;
 
@@ -144,9 +144,9 @@ PG_UNUSED static void on_emptied(void *ctx)
 	((struct world *)ctx)->emptied++;
 }
 
-PG_UNUSED static void on_unserved(void *ctx, enum pg_direction direction, uint16_t port)
+PG_UNUSED static void on_unserved(void *ctx, uint32_t arming)
 {
-	pg_redirects_park(((struct world *)ctx)->redirects, direction, port);
+	pg_redirects_park(((struct world *)ctx)->redirects, arming);
 }
 
 PG_UNUSED static void on_shortage(void *ctx, int code)

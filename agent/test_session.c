@@ -111,6 +111,50 @@ static void a_silent_laptop_is_replaced_by_the_app(void **state)
 	assert_int_equal(pg_redirects_count(w->redirects), 0);
 }
 
+/* A program on the laptop that neither takes a connection nor refuses it, and one that waits there
+ * already, so that there is no room for another. */
+static void hang_program(struct world *w, int fds_out[2])
+{
+	socklen_t len = sizeof(w->local_at);
+	uint8_t bytes[16];
+	uint16_t port;
+	int fd = listen_at("127.0.0.1", 0);
+	assert_int_equal(listen(fd, 0), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&w->local_at, &len), 0);
+	pg_addr_bytes(&w->local_at, bytes, &port);
+	fds_out[0] = fd;
+	fds_out[1] = dial("127.0.0.1", port);
+	assert_true(fds_out[1] >= 0);
+}
+
+/* Whether the redirect is the same one, or another with its port. */
+static void a_late_timeout_parks_only_what_it_is_of(void **state)
+{
+	struct world *w = *state;
+	struct laptop *l = &w->laptops[0];
+	const struct sockaddr_storage healthy = w->local_at;
+	int hung[2];
+	hang_program(w, hung);
+	assert_int_equal(start(l, 1, PORT, "ann@laptop"), 0);
+	int first = dial_from(w, w->ns.outside, POD4, PORT);
+	turn(w, 600);
+	assert_int_equal(start(l, 1, PORT, "ann@laptop"), 0); /* it answers again, as it believes */
+	int second = dial_from(w, w->ns.outside, POD4, PORT);
+	turn(w, 600);
+	assert_int_equal(l->told, 0); /* of the first one, which has timed out */
+	assert_int_equal(stop(l, 1), 0);
+	assert_int_equal(start(l, 2, PORT, "ann@laptop"), 0);
+	w->local_at = healthy;
+	turn(w, 600);
+	assert_int_equal(l->told, 0); /* nor of the second one */
+	empty_app(w);
+	assert_int_equal(who_answers(w, POD4), LAPTOP);
+	const int fds[] = { hung[0], hung[1], first, second };
+	for (size_t i = 0; i < PG_LEN(fds); i++)
+		close(fds[i]);
+	turn(w, 20);
+}
+
 static void the_last_lane_takes_the_session_with_it(void **state)
 {
 	struct world *w = *state;
@@ -206,7 +250,7 @@ static void news_take_the_way_of_the_answers(void **state)
 	int raw;
 	assert_int_equal(start(l, 1, PORT, "ann@laptop"), 0);
 	assert_int_equal(add_lane(l, 1, &raw), 0);
-	pg_redirects_park(w->redirects, PG_INCOMING, PORT);
+	pg_redirects_park(w->redirects, FIRST_ARMING);
 	turn(w, 20);
 	assert_int_equal(l->told, 1);
 	assert_int_equal(l->state, PODGRAFT__V1__REDIRECT_STATE__REDIRECT_STATE_PARKED);
@@ -219,7 +263,7 @@ static void news_that_a_lane_takes_with_it_are_told_again(void **state)
 	struct laptop *l = &w->laptops[0];
 	assert_int_equal(start(l, 1, PORT, "ann@laptop"), 0);
 	assert_int_equal(add_lane(l, 1, NULL), 0);
-	pg_redirects_park(w->redirects, PG_INCOMING, PORT);
+	pg_redirects_park(w->redirects, FIRST_ARMING);
 	pg_link_free(pg_take_ptr(&l->lanes[0]));
 	turn(w, 20);
 	assert_int_equal(l->told, 1);
@@ -310,6 +354,7 @@ int main(void)
 		TEST(the_laptop_hears_who_served_how_many),
 		TEST(what_exceeds_the_streams_is_served_by_the_app),
 		TEST(a_silent_laptop_is_replaced_by_the_app),
+		TEST(a_late_timeout_parks_only_what_it_is_of),
 		TEST(the_last_lane_takes_the_session_with_it),
 		TEST(the_loss_of_one_lane_leaves_the_streams_of_the_others),
 		TEST(a_resting_lane_takes_no_new_streams),

@@ -97,7 +97,7 @@ static void what_was_parked_by_the_laptop_stays_so(void **state)
 	struct crowd crowd;
 	assert_int_equal(start(l, 1, PORT, "ann@laptop"), 0);
 	crowd_in(w, &crowd);
-	pg_redirects_park(w->redirects, PG_INCOMING, PORT);
+	pg_redirects_park(w->redirects, FIRST_ARMING);
 	turn(w, 10);
 	assert_int_equal(l->state, PARKED);
 	assert_int_equal(l->code, 0);
