@@ -11,15 +11,26 @@
 /* The ways into the pod's ports. Each has a set of its own, by the name that pg_path_name() tells:
  * a port is in the sets of those ways on which its connections are taken. */
 enum pg_path {
-	PG_PATH_INBOUND = 1 << 0, /* from outside, before any NAT of the pod's own */
-	PG_PATH_BEHIND = 1 << 1,  /* from outside, what the pod's own NAT let pass */
-	PG_PATH_LOCAL = 1 << 2,   /* from inside, less the mesh's proxy */
-	PG_PATH_PROXY = 1 << 3,   /* from the mesh's proxy: the plaintext leg */
-	PG_PATH_INCOMING = PG_PATH_INBOUND | PG_PATH_BEHIND | PG_PATH_LOCAL | PG_PATH_PROXY,
+	PG_PATH_INBOUND = 1 << 0,  /* from outside, before any NAT of the pod's own */
+	PG_PATH_BEHIND = 1 << 1,   /* from outside, what the pod's own NAT let pass */
+	PG_PATH_LOCAL = 1 << 2,    /* from inside, less the mesh's proxy */
+	PG_PATH_PROXY = 1 << 3,    /* from the mesh's proxy: the plaintext leg */
 	PG_PATH_OUTGOING = 1 << 4, /* to others, see rules_out.h */
-	PG_PATH_END = 1 << 5
+	/* None: no rule looks there. It is the lease of what is parked, for other agents to see. */
+	PG_PATH_PARKED = 1 << 5,
+	PG_PATH_PARKED_OUTGOING = 1 << 6,
+	PG_PATH_END = 1 << 7,
+
+	PG_PATHS_INCOMING =
+		PG_PATH_INBOUND | PG_PATH_BEHIND | PG_PATH_LOCAL | PG_PATH_PROXY | PG_PATH_PARKED,
+	PG_PATHS_OUTGOING = PG_PATH_OUTGOING | PG_PATH_PARKED_OUTGOING
 };
 const char *pg_path_name(enum pg_path path);
+
+/* Sets of the ports of our listeners, which nobody may dial but by a redirect; with leases as well,
+ * so that the shield of an agent that is gone does not turn away who has such a port next. */
+#define PG_SHIELD_SET          "shield"
+#define PG_SHIELD_OUTGOING_SET "outgoing-shield"
 
 /* The pod's own NAT, as far as it matters here. */
 struct pg_pod_nat {

@@ -88,16 +88,18 @@ static void write_outgoing(struct pg_nft *n, const char *table, uint16_t proxy_i
 /* The listener is on every address, because that is where redirected packets may arrive; who was
  * not redirected is turned away. Packets that conntrack does not know have no status to match, and
  * are turned away as well. */
-static void write_shield(struct pg_nft *n, const char *table, uint16_t to)
+static void write_shield(struct pg_nft *n, const char *table)
 {
 	pg_nft_add_chain(n, table,
 			 &(struct pg_nft_chain){ .name = "input",
 						 .type = "filter",
 						 .hook = NF_INET_LOCAL_IN,
 						 .priority = PRIORITY_FILTER });
+	pg_nft_add_rule(
+		n, table, "input",
+		PG_RULE(PG_X(TCP), PG_XS(DPORT_IN, PG_SHIELD_SET), PG_X(REDIRECTED), PG_X(ACCEPT)));
 	pg_nft_add_rule(n, table, "input",
-			PG_RULE(PG_X(TCP), PG_XN(DPORT, to), PG_X(REDIRECTED), PG_X(ACCEPT)));
-	pg_nft_add_rule(n, table, "input", PG_RULE(PG_X(TCP), PG_XN(DPORT, to), PG_X(RESET)));
+			PG_RULE(PG_X(TCP), PG_XS(DPORT_IN, PG_SHIELD_SET), PG_X(RESET)));
 }
 
 static void nat_write(struct pg_nft *n, const char *table, const struct pg_pod_nat *nat,
@@ -107,7 +109,7 @@ static void nat_write(struct pg_nft *n, const char *table, const struct pg_pod_n
 	if (nat->proxy_in)
 		write_incoming(n, table, "behind", PRIORITY_BEHIND, PG_PATH_BEHIND, to->port);
 	write_outgoing(n, table, nat->proxy_in, to->port);
-	write_shield(n, table, to->port);
+	write_shield(n, table);
 }
 
 static int nat_original(int fd, const struct sockaddr_storage *own, struct sockaddr_storage *out)

@@ -38,7 +38,7 @@ static void write_shield(struct pg_nft *n, const char *table, const struct pg_li
 		if (to->fds[i] >= 0)
 			pg_nft_add_rule(n, table, "input",
 					PG_RULE(PG_XN(TO_LOOPBACK, i ? 6 : 4), PG_X(TCP),
-						PG_XN(DPORT, to->port), PG_X(RESET)));
+						PG_XS(DPORT_IN, PG_SHIELD_SET), PG_X(RESET)));
 }
 
 static void tproxy_write(struct pg_nft *n, const char *table, const struct pg_pod_nat *nat,

@@ -12,7 +12,7 @@
 #include "proto/base/mem.h"
 #include "proto/io/sock.h"
 
-enum { COUNTS_MS = 1000 };
+enum { COUNTS_MS = 1000, TOLD_MS = 60000 };
 
 static struct pg_redirect *find_port(struct pg_redirects *all, enum pg_direction direction,
 				     uint16_t port)
@@ -126,18 +126,24 @@ static void tell_counts(struct pg_redirect *rd)
 
 /* Another has the port now: what the rule took before goes to the laptop, then the redirect ends.
  */
+static void lose(struct pg_redirects *all, struct pg_redirect *rd, const struct pg_claim *by,
+		 bool is_told)
+{
+	redirects_say_taken(all, rd, by->holder);
+	pg_intake_empty(all->intake);
+	tell_counts(rd);
+	if (is_told)
+		rd->owner->taken(rd->ctx, rd, by);
+	*rd = all->table[--all->count];
+}
+
 static void on_taken(void *ctx, enum pg_direction direction, uint16_t port,
 		     const struct pg_claim *by)
 {
 	struct pg_redirects *all = ctx;
 	struct pg_redirect *rd = find_port(all, direction, port);
-	if (rd == &all->orphans)
-		return;
-	redirects_say_taken(all, rd, by->holder);
-	pg_intake_empty(all->intake);
-	tell_counts(rd);
-	rd->owner->taken(rd->ctx, rd, by);
-	*rd = all->table[--all->count];
+	if (rd != &all->orphans)
+		lose(all, rd, by, true);
 }
 
 static void on_wanted(void *ctx)
@@ -146,20 +152,30 @@ static void on_wanted(void *ctx)
 	pg_rules_give_up(pg_intake_rules(all->intake), on_taken, all);
 }
 
+/* Those that the rules have lost. */
+static void lose_taken(struct pg_redirects *all)
+{
+	for (size_t i = all->count; i-- > 0;) {
+		struct pg_redirect *rd = &all->table[i];
+		struct pg_claim by;
+		if (!pg_rules_has(pg_intake_rules(all->intake), rd->direction, rd->port, &by))
+			lose(all, rd, &by, true);
+	}
+}
+
+/* Also without redirects, while connections live: the listeners are shielded by a lease. */
 static void on_renew(uv_timer_t *timer)
 {
 	struct pg_redirects *all = timer->data;
-	struct pg_rules *rules = all->count > 0 ? pg_intake_rules(all->intake) : NULL;
 	struct pg_err err = { 0 };
-	if (!rules || pg_rules_renew(rules, &err) == 0)
+	int rc = pg_rules_renew(pg_intake_rules(all->intake), &err);
+	if (rc > 0 && pg_rate_pass(&all->restored, 1, TOLD_MS, pg_loop_now_ms(all->loop)) > 0)
+		pg_log(all->log, PG_WARN, "somebody removed our rules: they are made again");
+	if (rc >= 0)
 		return;
-	pg_log(all->log, PG_ERROR, "cannot renew the lease of the rules: %s", err.what);
-	for (size_t i = all->count; i-- > 0;) {
-		const struct pg_redirect *rd = &all->table[i];
-		struct pg_claim by;
-		if (!pg_rules_has(rules, rd->direction, rd->port, &by))
-			on_taken(all, rd->direction, rd->port, &by);
-	}
+	if (pg_rate_pass(&all->failed, 1, TOLD_MS, pg_loop_now_ms(all->loop)) > 0)
+		pg_log(all->log, PG_ERROR, "cannot renew the lease of the rules: %s", err.what);
+	lose_taken(all);
 }
 
 static const struct pg_intake_events intake_events = { .arrived = on_arrived,
@@ -199,16 +215,22 @@ static int settle(struct pg_redirects *all, struct pg_redirect *rd, struct pg_er
 	return 0;
 }
 
-/* 0, or -1 with things as they were. */
+/* 0, or -1 with things as they were, or -EBUSY: another agent has its port, and it is no more. */
 static int settle_or_log(struct pg_redirects *all, struct pg_redirect *rd)
 {
 	struct pg_err err = { 0 };
-	if (settle(all, rd, &err) == 0)
+	int rc = settle(all, rd, &err);
+	if (rc == 0)
 		return 0;
 	pg_log(all->log, PG_ERROR, "redirect of %sport %u: cannot %s: %s",
 	       pg_direction_word(rd->direction), rd->port, rd->parked ? "take it again" : "park it",
 	       err.what);
-	return -1;
+	if (rc != -EBUSY)
+		return -1;
+	struct pg_claim by;
+	pg_rules_has(pg_intake_rules(all->intake), rd->direction, rd->port, &by);
+	lose(all, rd, &by, true);
+	return rc;
 }
 
 static struct pg_redirect *find_arming(struct pg_redirects *all, uint32_t arming)
@@ -234,11 +256,10 @@ void pg_redirects_park(struct pg_redirects *all, uint32_t arming)
 void pg_redirects_shortage(struct pg_redirects *all, int code)
 {
 	all->shortage = code;
-	for (size_t i = 0; i < all->count; i++) {
+	for (size_t i = all->count; i-- > 0;) {
 		struct pg_redirect *rd = &all->table[i];
 		bool was = rd->parked;
-		settle_or_log(all, rd);
-		if (rd->parked != was)
+		if (settle_or_log(all, rd) == 0 && rd->parked != was)
 			rd->owner->changed(rd->ctx, rd);
 	}
 }
@@ -344,6 +365,19 @@ static int add(struct pg_redirects *all, const struct pg_redirect *wanted,
 	return rc;
 }
 
+/* Its laptop serves again. While it was parked, without a lease as the agent hung, another agent
+ * may have taken its port. */
+static int start_again(struct pg_redirects *all, struct pg_redirect *rd, struct pg_claim *claim_out,
+		       struct pg_err *err)
+{
+	int rc = settle(all, rd, err);
+	if (rc == -EBUSY) {
+		pg_rules_has(pg_intake_rules(all->intake), rd->direction, rd->port, claim_out);
+		lose(all, rd, claim_out, false);
+	}
+	return rc;
+}
+
 int pg_redirects_start(struct pg_redirects *all, uint32_t id, const struct pg_rule *rule,
 		       const struct pg_redirect_terms *terms, const struct pg_redirect_owner *owner,
 		       void *ctx, struct pg_claim *claim_out, struct pg_err *err)
@@ -360,7 +394,7 @@ int pg_redirects_start(struct pg_redirects *all, uint32_t id, const struct pg_ru
 	if (there->id == id && there->ctx == ctx && there->port == rule->port) {
 		there->unserved = false;
 		there->arming = ++all->armings;
-		return settle(all, there, err);
+		return start_again(all, there, claim_out, err);
 	}
 	if (all->is_ending) {
 		pg_fail(err, -ESHUTDOWN, "the agent ends at this moment.");

@@ -34,6 +34,10 @@ const char *pg_path_name(enum pg_path path)
 		return "proxy";
 	case PG_PATH_OUTGOING:
 		return "outgoing";
+	case PG_PATH_PARKED:
+		return "parked";
+	case PG_PATH_PARKED_OUTGOING:
+		return "outgoing-parked";
 	default:
 		assert(0 && "a path");
 		return "";
@@ -45,7 +49,7 @@ const char *pg_path_name(enum pg_path path)
 /* One attempt to make our table, with everything constant in it. */
 static int write_table(struct pg_rules *r, bool replace, unsigned *refused, struct pg_err *err)
 {
-	unsigned paths = r->mech->paths(&r->nat);
+	unsigned paths = r->mech->paths(&r->nat) | PG_PATH_PARKED | PG_PATH_PARKED_OUTGOING;
 	pg_nft_begin(r->nft);
 	if (replace)
 		pg_nft_del_table(r->nft, r->table, 0);
@@ -54,13 +58,13 @@ static int write_table(struct pg_rules *r, bool replace, unsigned *refused, stru
 	for (unsigned path = 1; path < PG_PATH_END; path <<= 1)
 		if (paths & path)
 			pg_nft_add_ports_set(r->nft, r->table, pg_path_name(path));
+	pg_nft_add_ports_set(r->nft, r->table, PG_SHIELD_SET);
+	pg_nft_add_ports(r->nft, r->table, PG_SHIELD_SET, &r->listeners.port, 1, r->lease_ms);
 	r->mech->write(r->nft, r->table, &r->nat, &r->listeners);
 	return pg_nft_commit(r->nft, refused, err);
 }
 
-/* Makes the table, without owner where the kernel knows none, and in place of one that an earlier
- * agent of the same tag left behind on such a kernel. */
-static int make_table(struct pg_rules *r, struct pg_err *err)
+int rules_make_table(struct pg_rules *r, struct pg_err *err)
 {
 	bool replace = false;
 	for (;;) {
@@ -86,7 +90,7 @@ static int set_up(struct pg_rules *r, const struct pg_mech *mech, struct pg_err 
 				  &r->listeners, err);
 	if (code < 0)
 		return code;
-	code = make_table(r, err);
+	code = rules_make_table(r, err);
 	if (code < 0)
 		pg_mech_unlisten(&r->listeners);
 	return code;
@@ -213,7 +217,7 @@ struct rules_entry *rules_find(struct pg_rules *r, enum pg_direction direction, 
 	return NULL;
 }
 
-static int not_ours(enum pg_direction direction, uint16_t port, struct pg_err *err)
+int rules_not_ours(enum pg_direction direction, uint16_t port, struct pg_err *err)
 {
 	return pg_fail(err, -ENOENT, "this agent does not redirect %sport %u.",
 		       pg_direction_word(direction), port);
@@ -225,10 +229,17 @@ void rules_forget(struct pg_rules *r, struct rules_entry *e)
 	*e = r->entries[--r->count];
 }
 
+unsigned rules_sets(const struct rules_entry *e)
+{
+	return !e->parked                    ? e->paths
+	       : e->direction == PG_OUTGOING ? PG_PATH_PARKED_OUTGOING
+					     : PG_PATH_PARKED;
+}
+
 void rules_put(struct pg_rules *r, const struct rules_entry *e)
 {
 	for (unsigned path = 1; path < PG_PATH_END; path <<= 1)
-		if (e->paths & path)
+		if (rules_sets(e) & path)
 			pg_nft_add_ports(r->nft, r->table, pg_path_name(path), &e->port, 1,
 					 r->lease_ms);
 }
@@ -239,10 +250,13 @@ void rules_put_new(struct pg_rules *r, const struct rules_entry *e)
 	rules_put(r, e);
 }
 
-static void take_port(struct pg_rules *r, const struct rules_entry *e)
+/* A port whose lease has run out is not in its sets any more, which would refuse its removal, so it
+ * is put there before. Nobody sees that, as the transaction is one. */
+void rules_take(struct pg_rules *r, const struct rules_entry *e)
 {
+	rules_put(r, e);
 	for (unsigned path = 1; path < PG_PATH_END; path <<= 1)
-		if (e->paths & path)
+		if (rules_sets(e) & path)
 			pg_nft_del_ports(r->nft, r->table, pg_path_name(path), &e->port, 1);
 }
 
@@ -271,13 +285,13 @@ static void put_claimed(void *ctx)
 	rules_put_new(c->r, c->e);
 }
 
-static int claim_port(struct pg_rules *r, const struct rules_entry *e, const char *holder,
-		      struct pg_claim *claim_out, struct pg_err *err)
+int rules_claim(struct pg_rules *r, const struct rules_entry *e, struct pg_claim *claim_out,
+		struct pg_err *err)
 {
 	struct claimed ctx = { r, e };
 	struct pg_claim_wish wish = { .direction = e->direction,
 				      .port = e->port,
-				      .holder = holder,
+				      .holder = e->holder,
 				      .asked = rules_has_asked(r, e->direction, e->port),
 				      .redirect = put_claimed,
 				      .ctx = &ctx };
@@ -299,7 +313,7 @@ static int prepare_outgoing(struct pg_rules *r, const struct pg_rule *rule, stru
 			       "name the app's uid: its connections are taken before the proxy");
 	}
 	if (r->out.listeners.port == 0)
-		code = pg_out_open(&r->out, r->nft, r->table, &r->nat, err);
+		code = pg_out_open(&r->out, r->nft, r->table, &r->nat, r->lease_ms, err);
 	if (code < 0)
 		return code;
 	code = pg_out_scope_of(rule, &e->scope);
@@ -312,6 +326,7 @@ int pg_rules_add(struct pg_rules *r, const struct pg_rule *rule, struct pg_claim
 	struct rules_entry e = { .direction = rule->direction,
 				 .port = rule->port,
 				 .paths = paths_of(r, rule) };
+	snprintf(e.holder, sizeof(e.holder), "%s", rule->holder);
 	if (rules_find(r, e.direction, e.port)) {
 		if (claim_out) /* whatever it can tell */
 			pg_claim_read(&r->claims, e.direction, e.port, claim_out);
@@ -327,11 +342,11 @@ int pg_rules_add(struct pg_rules *r, const struct pg_rule *rule, struct pg_claim
 	}
 	int code = e.direction == PG_OUTGOING ? prepare_outgoing(r, rule, &e, err) : 0;
 	if (code == 0)
-		code = claim_port(r, &e, rule->holder, claim_out, err);
+		code = rules_claim(r, &e, claim_out, err);
 	if (code == 0)
 		rules_forget_asking(r, e.direction, e.port);
 	else if (code == -EBUSY && rule->take_over)
-		code = rules_take_over(r, &e, rule->holder, claim_out, err);
+		code = rules_take_over(r, &e, claim_out, err);
 	if (code == 0)
 		r->entries[r->count++] = e;
 	else
@@ -339,19 +354,16 @@ int pg_rules_add(struct pg_rules *r, const struct pg_rule *rule, struct pg_claim
 	return code;
 }
 
-/* A port whose lease has run out is not in its sets any more, which would refuse its removal, so it
- * is put there before. Nobody sees that, as the transaction is one. */
 int pg_rules_remove(struct pg_rules *r, enum pg_direction direction, uint16_t port,
 		    struct pg_err *err)
 {
 	char name[PG_CLAIM_NAME];
 	struct rules_entry *e = rules_find(r, direction, port);
 	if (!e)
-		return not_ours(direction, port, err);
+		return rules_not_ours(direction, port, err);
 	rules_claim_name(e, name);
 	pg_nft_begin(r->nft);
-	rules_put(r, e);
-	take_port(r, e);
+	rules_take(r, e);
 	pg_out_take(r->nft, r->table, port, &e->scope);
 	pg_nft_del_table(r->nft, name, 0);
 	int code = pg_nft_commit(r->nft, NULL, err);
@@ -359,79 +371,6 @@ int pg_rules_remove(struct pg_rules *r, enum pg_direction direction, uint16_t po
 		return code;
 	rules_forget(r, e);
 	return 0;
-}
-
-int pg_rules_park(struct pg_rules *r, enum pg_direction direction, uint16_t port, bool parked,
-		  struct pg_err *err)
-{
-	struct rules_entry *e = rules_find(r, direction, port);
-	if (!e)
-		return not_ours(direction, port, err);
-	pg_nft_begin(r->nft);
-	rules_put(r, e); /* as for a removal: it may have run out */
-	take_port(r, e);
-	if (!parked)
-		rules_put(r, e);
-	int code = pg_nft_commit(r->nft, NULL, err);
-	if (code == 0)
-		e->parked = parked;
-	return code;
-}
-
-/* Every port afresh in every set: removed and added, since adding alone keeps the old lease. */
-static int renew_all(struct pg_rules *r, struct pg_err *err)
-{
-	pg_nft_begin(r->nft);
-	for (unsigned path = 1; path < PG_PATH_END; path <<= 1) {
-		uint16_t ports[PG_RULES_MAX];
-		size_t n = 0;
-		for (size_t i = 0; i < r->count; i++)
-			if ((r->entries[i].paths & path) && !r->entries[i].parked)
-				ports[n++] = r->entries[i].port;
-		pg_nft_del_ports(r->nft, r->table, pg_path_name(path), ports, n);
-		pg_nft_add_ports(r->nft, r->table, pg_path_name(path), ports, n, r->lease_ms);
-	}
-	return pg_nft_commit(r->nft, NULL, err);
-}
-
-/* Some lease has run out. With owned tables the port is still ours; else it is if nobody has taken
- * it meanwhile. */
-static int rearm_all(struct pg_rules *r, struct pg_err *err)
-{
-	int result = 0;
-	for (size_t i = r->count; i-- > 0;) {
-		struct rules_entry e = r->entries[i];
-		struct pg_claim by;
-		int code = 0;
-		if (e.parked ||
-		    (!e.asked && pg_claim_is_asked(&r->claims, e.direction, e.port, &by)))
-			continue; /* who asks has it: pg_rules_give_up() */
-		if (!r->claims.owned && pg_claim_is_live(&r->claims, e.direction, e.port)) {
-			code = pg_fail(err, -EBUSY, "%sport %u was taken by another agent.",
-				       pg_direction_word(e.direction), e.port);
-			rules_forget(r, &r->entries[i]);
-		} else {
-			pg_nft_begin(r->nft);
-			rules_put(r, &e);
-			take_port(r, &e);
-			rules_put(r, &e);
-			code = pg_nft_commit(r->nft, NULL, err);
-		}
-		if (code < 0)
-			result = code;
-	}
-	return result;
-}
-
-int pg_rules_renew(struct pg_rules *r, struct pg_err *err)
-{
-	size_t active = 0;
-	for (size_t i = 0; i < r->count; i++)
-		active += !r->entries[i].parked;
-	if (active == 0)
-		return 0;
-	int code = renew_all(r, err);
-	return code == -ENOENT ? rearm_all(r, err) : code;
 }
 
 int pg_rules_original(const struct pg_rules *r, int fd, struct sockaddr_storage *out,

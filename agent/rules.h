@@ -122,15 +122,16 @@ int pg_rules_remove(struct pg_rules *r, enum pg_direction direction, uint16_t po
 		    struct pg_err *err);
 
 /* Gives the port back for a while (`parked`), or takes it again; the claim on it stays ours.
- * -ENOENT: not ours. */
+ * -ENOENT: not ours. -EBUSY: not any more, another agent has taken it while we did not renew its
+ * lease; it is forgotten. */
 int pg_rules_park(struct pg_rules *r, enum pg_direction direction, uint16_t port, bool parked,
 		  struct pg_err *err);
 
-/* Renews the lease of every rule; to be called each PG_LEASE_RENEW_MS. A rule whose lease ran out
- * meanwhile takes its port again, unless another agent asks for it. -EBUSY: that failed for the
- * rule that *err names (without the owner flag another agent may have claimed its port); it is
- * forgotten, the others are renewed. -ENOENT: somebody removed our table; nothing is redirected any
- * more. */
+/* Renews the lease of every rule, and that of the listeners' shield; to be called each
+ * PG_LEASE_RENEW_MS. 0, or 1 when somebody had removed our table, as anybody can without the owner
+ * flag: it was made again. A rule whose lease ran out meanwhile takes its port again, unless
+ * another agent asks for it. -EBUSY: that failed for the rule that *err names (without the owner
+ * flag another agent may have claimed its port); it is forgotten, the others are renewed. */
 int pg_rules_renew(struct pg_rules *r, struct pg_err *err);
 
 /* Where the accepted socket `fd` was going before our rule, and which way. -ENOENT: it was not

@@ -104,7 +104,7 @@ static void note_table(void *ctx, const char *name)
 
 bool pg_claim_is_live(const struct pg_claims *c, enum pg_direction direction, uint16_t port)
 {
-	unsigned paths = direction == PG_OUTGOING ? PG_PATH_OUTGOING : PG_PATH_INCOMING;
+	unsigned paths = direction == PG_OUTGOING ? PG_PATHS_OUTGOING : PG_PATHS_INCOMING;
 	struct live_search s = { .own = c->table };
 	if (pg_nft_each_table(c->nft, note_table, &s, NULL) < 0)
 		return true; /* unknown: leave it alone */

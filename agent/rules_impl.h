@@ -10,8 +10,9 @@ enum { RULES_ASKED_MAX = 16 };
 struct rules_entry {
 	enum pg_direction direction;
 	uint16_t port;
-	unsigned paths;            /* the sets it is in, enum pg_path */
-	bool parked;               /* it is in none at present */
+	unsigned paths;            /* the sets it is in, enum pg_path, */
+	bool parked;               /* but for while it is parked */
+	char holder[65];           /* for whom */
 	bool asked;                /* its claim is our question: who it was taken from hangs */
 	struct pg_out_scope scope; /* of outgoing ones */
 };
@@ -41,10 +42,24 @@ struct pg_rules {
 struct rules_entry *rules_find(struct pg_rules *r, enum pg_direction direction, uint16_t port);
 void rules_forget(struct pg_rules *r, struct rules_entry *e);
 
-/* Its port into all its sets, of a redirect that is there already or of a new one: a part of a
- * transaction. */
+int rules_not_ours(enum pg_direction direction, uint16_t port, struct pg_err *err);
+
+/* Makes the table, without owner where the kernel knows none, and in place of one that an earlier
+ * agent of the same tag left behind on such a kernel. */
+int rules_make_table(struct pg_rules *r, struct pg_err *err);
+
+/* The sets that its port is in now, enum pg_path. */
+unsigned rules_sets(const struct rules_entry *e);
+
+/* Its port into all its sets, of a redirect that is there already or of a new one, and out of them:
+ * parts of a transaction. */
 void rules_put(struct pg_rules *r, const struct rules_entry *e);
 void rules_put_new(struct pg_rules *r, const struct rules_entry *e);
+void rules_take(struct pg_rules *r, const struct rules_entry *e);
+
+/* Claims the port and puts it into its sets, in one transaction: as pg_claim_port(). */
+int rules_claim(struct pg_rules *r, const struct rules_entry *e, struct pg_claim *claim_out,
+		struct pg_err *err);
 
 /* rules_takeover.c */
 
@@ -57,5 +72,5 @@ void rules_forget_asking(struct pg_rules *r, enum pg_direction direction, uint16
 
 /* Another agent has the port of `e`: asks for it, or takes it when its holder hangs: 0. -EAGAIN: it
  * is asked for; -EALREADY: by another agent, *claim_out (may be NULL) says for whom. */
-int rules_take_over(struct pg_rules *r, struct rules_entry *e, const char *holder,
-		    struct pg_claim *claim_out, struct pg_err *err);
+int rules_take_over(struct pg_rules *r, struct rules_entry *e, struct pg_claim *claim_out,
+		    struct pg_err *err);

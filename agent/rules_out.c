@@ -45,22 +45,26 @@ static void write_taking(struct pg_nft *n, const char *table, uint8_t version, u
 }
 
 /* Nobody dials the listeners themselves. */
-static void write_shield(struct pg_nft *n, const char *table, uint16_t to)
+static void write_shield(struct pg_nft *n, const char *table, uint16_t to, uint32_t lease_ms)
 {
+	pg_nft_add_ports_set(n, table, PG_SHIELD_OUTGOING_SET);
+	pg_nft_add_ports(n, table, PG_SHIELD_OUTGOING_SET, &to, 1, lease_ms);
 	pg_nft_add_chain(n, table,
 			 &(struct pg_nft_chain){ .name = "outgoing-shield",
 						 .type = "filter",
 						 .hook = NF_INET_LOCAL_IN,
 						 .priority = PRIORITY_FILTER });
 	pg_nft_add_rule(n, table, "outgoing-shield",
-			PG_RULE(PG_X(TCP), PG_XN(DPORT, to), PG_X(REDIRECTED), PG_X(ACCEPT)));
+			PG_RULE(PG_X(TCP), PG_XS(DPORT_IN, PG_SHIELD_OUTGOING_SET),
+				PG_X(REDIRECTED), PG_X(ACCEPT)));
 	pg_nft_add_rule(n, table, "outgoing-shield",
-			PG_RULE(PG_X(TCP), PG_XN(DPORT, to), PG_X(RESET)));
+			PG_RULE(PG_X(TCP), PG_XS(DPORT_IN, PG_SHIELD_OUTGOING_SET), PG_X(RESET)));
 }
 
-static int write_part(struct pg_nft *n, const char *table, bool mesh, const struct pg_listeners *to,
-		      struct pg_err *err)
+int pg_out_write(const struct pg_out *o, struct pg_nft *n, const char *table,
+		 const struct pg_pod_nat *nat, uint32_t lease_ms, struct pg_err *err)
 {
+	const struct pg_listeners *to = &o->listeners;
 	pg_nft_begin(n);
 	pg_nft_add_ports_set(n, table, pg_path_name(PG_PATH_OUTGOING));
 	pg_nft_add_chain(n, table,
@@ -68,24 +72,24 @@ static int write_part(struct pg_nft *n, const char *table, bool mesh, const stru
 						 .type = "nat",
 						 .hook = NF_INET_LOCAL_OUT,
 						 .priority = PRIORITY_BEFORE });
-	write_exempt(n, table, mesh);
+	write_exempt(n, table, nat->proxy_in != 0);
 	for (uint8_t version = 4; version <= 6; version += 2) {
 		if (to->fds[version == 6] >= 0)
 			write_taking(n, table, version, to->port);
 		else /* what is put there never matches */
 			pg_nft_add_flows_set(n, table, flows_set(version), version);
 	}
-	write_shield(n, table, to->port);
+	write_shield(n, table, to->port, lease_ms);
 	return pg_nft_commit(n, NULL, err);
 }
 
 int pg_out_open(struct pg_out *o, struct pg_nft *n, const char *table, const struct pg_pod_nat *nat,
-		struct pg_err *err)
+		uint32_t lease_ms, struct pg_err *err)
 {
 	int code = pg_mech_listen(PG_LISTEN_LOOPBACK, &o->listeners, err);
 	if (code < 0)
 		return code;
-	code = write_part(n, table, nat->proxy_in != 0, &o->listeners, err);
+	code = pg_out_write(o, n, table, nat, lease_ms, err);
 	if (code < 0)
 		pg_out_close(o);
 	if (code == -EINVAL || code == -EOPNOTSUPP || code == -ENOENT)

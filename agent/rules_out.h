@@ -12,7 +12,11 @@ struct pg_out {
 /* Listens, and adds chain and sets to `table`. -EOPNOTSUPP and -ENOENT: the node's kernel cannot,
  * with a hint. */
 int pg_out_open(struct pg_out *o, struct pg_nft *n, const char *table, const struct pg_pod_nat *nat,
-		struct pg_err *err);
+		uint32_t lease_ms, struct pg_err *err);
+
+/* Adds them once more, to a table that was made anew. */
+int pg_out_write(const struct pg_out *o, struct pg_nft *n, const char *table,
+		 const struct pg_pod_nat *nat, uint32_t lease_ms, struct pg_err *err);
 
 /* Closes the listeners. */
 void pg_out_close(struct pg_out *o);

@@ -39,13 +39,13 @@ void pg_rules_take_no_more(struct pg_rules *r, enum pg_direction direction, uint
 	rules_forget_asking(r, direction, port);
 }
 
-static int ask(struct pg_rules *r, const struct rules_entry *e, const char *holder,
-	       struct pg_claim *claim_out, struct pg_err *err)
+static int ask(struct pg_rules *r, const struct rules_entry *e, struct pg_claim *claim_out,
+	       struct pg_err *err)
 {
 	if (r->asked_count == RULES_ASKED_MAX)
 		return pg_fail(err, -ENOSPC, "%d ports are being taken over already.",
 			       RULES_ASKED_MAX);
-	int code = pg_claim_ask(&r->claims, e->direction, e->port, holder, claim_out, err);
+	int code = pg_claim_ask(&r->claims, e->direction, e->port, e->holder, claim_out, err);
 	if (code < 0)
 		return code;
 	r->asked[r->asked_count].direction = e->direction;
@@ -54,11 +54,11 @@ static int ask(struct pg_rules *r, const struct rules_entry *e, const char *hold
 }
 
 /* The holder had its chance to give the port up when it was asked. */
-int rules_take_over(struct pg_rules *r, struct rules_entry *e, const char *holder,
-		    struct pg_claim *claim_out, struct pg_err *err)
+int rules_take_over(struct pg_rules *r, struct rules_entry *e, struct pg_claim *claim_out,
+		    struct pg_err *err)
 {
 	if (!rules_has_asked(r, e->direction, e->port))
-		return ask(r, e, holder, claim_out, err);
+		return ask(r, e, claim_out, err);
 	if (pg_claim_is_live(&r->claims, e->direction, e->port))
 		return -EAGAIN;
 	pg_nft_begin(r->nft);

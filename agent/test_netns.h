@@ -262,5 +262,6 @@ PG_UNUSED static size_t printed(const char *line, char *out, size_t cap)
 /* The rule set of the namespace as nft lists it, into `out`. Its length. */
 PG_UNUSED static size_t ruleset(char *out, size_t cap)
 {
-	return printed("nft list ruleset 2>/dev/null", out, cap); /* it warns of foreign tables */
+	return printed("nft --stateless list ruleset 2>/dev/null", out,
+		       cap); /* it warns of foreign tables */
 }

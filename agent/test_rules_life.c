@@ -29,24 +29,39 @@ static int add_as(struct pg_rules *rules, uint16_t port, const char *holder, str
 	return pg_rules_add(rules, &rule, claim, &err);
 }
 
-/* An agent of its own process which redirects PORT: its pid, once the rule stands. */
-static pid_t start_agent(struct world *w, const char *tag)
+static uint16_t port_of(int listener)
+{
+	struct sockaddr_storage at = { 0 };
+	socklen_t len = sizeof(at);
+	uint8_t bytes[16];
+	uint16_t port = 0;
+	if (getsockname(listener, (struct sockaddr *)&at, &len) == 0)
+		pg_addr_bytes(&at, bytes, &port);
+	return port;
+}
+
+/* An agent of its own process which redirects PORT: its pid, once the rule stands, and the port of
+ * its listeners. */
+static pid_t start_agent(struct world *w, const char *tag, uint16_t *listens_out)
 {
 	int ready[2];
-	char byte;
 	assert_int_equal(pipe(ready), 0);
 	pid_t pid = fork();
 	if (pid == 0) {
 		struct pg_claim claim;
 		prctl(PR_SET_PDEATHSIG, SIGKILL); /* should the test fail half-way */
 		struct pg_rules *rules = open_as(w, tag);
-		if (add_as(rules, PORT, "bob@desk", &claim) == 0 && write(ready[1], "x", 1) == 1)
+		int fds[PG_LISTENERS];
+		pg_rules_listeners(rules, fds);
+		uint16_t port = port_of(fds[0]);
+		if (add_as(rules, PORT, "bob@desk", &claim) == 0 &&
+		    write(ready[1], &port, sizeof(port)) == sizeof(port))
 			for (;;)
 				pause();
 		_exit(1);
 	}
 	close(ready[1]);
-	assert_int_equal(read(ready[0], &byte, 1), 1);
+	assert_int_equal(read(ready[0], listens_out, sizeof(*listens_out)), sizeof(*listens_out));
 	close(ready[0]);
 	return pid;
 }
@@ -61,11 +76,12 @@ static void killed_agent_leaves_nothing(void **state)
 {
 	struct world *w = *state;
 	char before[4096], during[8192], after[8192];
+	uint16_t port;
 	close_rules(w);
 	assert_int_equal(RUN("nft", "add", "table", "inet", "of-the-pod"), 0);
 	assert_true(ruleset(before, sizeof(before)) > 0);
 	for (int i = 0; i < 5; i++) {
-		pid_t pid = start_agent(w, "doomed");
+		pid_t pid = start_agent(w, "doomed", &port);
 		ruleset(during, sizeof(during));
 		assert_non_null(strstr(during, "podgraft-doomed"));
 		assert_non_null(strstr(during, "podgraft-tcp-8080"));
@@ -170,8 +186,9 @@ static void unowned_rules_of_a_dead_agent_run_out(void **state)
 {
 	struct world *w = *state;
 	struct pg_claim claim;
+	uint16_t port;
 	close_rules(w);
-	pid_t pid = start_agent(w, "doomed");
+	pid_t pid = start_agent(w, "doomed", &port);
 	struct pg_rules *other = open_as(w, "other");
 	assert_int_equal(add_as(other, PORT, "eve@pc", &claim), -EBUSY);
 	assert_string_equal(claim.holder, "bob@desk");
@@ -224,14 +241,101 @@ static void unowned_port_is_kept_however_many_claims_there_are(void **state)
 	pg_rules_close(other);
 }
 
-static void unowned_rules_may_be_flushed(void **state)
+static void unowned_rules_that_are_flushed_are_made_again(void **state)
 {
 	struct world *w = *state;
+	struct pg_err err = { 0 };
 	add(w, PORT, false);
+	add(w, 81, false);
+	assert_int_equal(pg_rules_park(w->rules, PG_INCOMING, 81, true, &err), 0);
 	assert_int_equal(RUN("nft", "flush", "ruleset"), 0);
 	assert_int_equal(answers(w, w->ns.outside, POD4, 0), APP);
-	assert_int_equal(renew(w->rules), -ENOENT);
-	drop(w, PORT);
+	assert_int_equal(renew(w->rules), 1);
+	assert_int_equal(renew(w->rules), 0);
+	assert_int_equal(answers(w, w->ns.outside, POD4, 0), AGENT);
+	struct pg_rules *other = open_as(w, "other");
+	struct pg_claim claim;
+	assert_int_equal(add_as(other, 81, "bob@desk", &claim), -EBUSY);
+	assert_string_equal(claim.holder, "ann@laptop");
+	assert_int_equal(sh("nft delete table inet podgraft-test"), 0); /* the claims stay */
+	assert_int_equal(add_as(other, PORT, "bob@desk", &claim), 0);
+	assert_int_equal(renew(w->rules), -EBUSY);
+	assert_int_equal(renew(w->rules), 0);
+	pg_rules_close(other);
+	assert_int_equal(answers(w, w->ns.outside, POD4, 0), APP);
+	drop(w, 81);
+}
+
+static void unowned_port_that_is_parked_stays_claimed(void **state)
+{
+	struct world *w = *state;
+	struct pg_claim claim;
+	struct pg_err err = { 0 };
+	add(w, PORT, false);
+	assert_int_equal(pg_rules_park(w->rules, PG_INCOMING, PORT, true, &err), 0);
+	struct pg_rules *other = open_as(w, "other");
+	for (int i = 0; i < 4; i++) {
+		assert_int_equal(add_as(other, PORT, "bob@desk", &claim), -EBUSY);
+		assert_string_equal(claim.holder, "ann@laptop");
+		assert_int_equal(answers(w, w->ns.outside, POD4, 0), APP);
+		sleep_ms(LEASE_MS / 2);
+		assert_int_equal(renew(w->rules), 0);
+	}
+	assert_int_equal(pg_rules_park(w->rules, PG_INCOMING, PORT, false, &err), 0);
+	assert_int_equal(answers(w, w->ns.outside, POD4, 0), AGENT);
+	pg_rules_close(other);
+}
+
+static void unowned_port_that_was_taken_while_parked_is_seen_when_it_is_armed(void **state)
+{
+	struct world *w = *state;
+	struct pg_claim claim;
+	struct pg_err err = { 0 };
+	add(w, PORT, false);
+	assert_int_equal(pg_rules_park(w->rules, PG_INCOMING, PORT, true, &err), 0);
+	struct pg_rules *other = open_as(w, "other");
+	sleep_ms(LEASE_MS + 100); /* our agent hangs */
+	assert_int_equal(add_as(other, PORT, "bob@desk", &claim), 0);
+	assert_int_equal(pg_rules_park(w->rules, PG_INCOMING, PORT, false, &err), -EBUSY);
+	assert_false(pg_rules_has(w->rules, PG_INCOMING, PORT, &claim));
+	assert_string_equal(claim.holder, "bob@desk");
+	pg_rules_close(other);
+	assert_int_equal(answers(w, w->ns.outside, POD4, 0), APP);
+}
+
+/* Its listeners are gone, and who has their port next is not to be turned away. */
+static void unowned_shield_of_a_dead_agent_runs_out(void **state)
+{
+	struct world *w = *state;
+	uint16_t port;
+	close_rules(w);
+	pid_t pid = start_agent(w, "doomed", &port);
+	end_agent(pid);
+	int next = listen_at("0.0.0.0", port);
+	assert_int_equal(dial("127.0.0.1", port), -ECONNREFUSED);
+	sleep_ms(LEASE_MS + 100);
+	int client = dial("127.0.0.1", port);
+	assert_true(client >= 0);
+	close(client);
+	close(next);
+	open_rules(w);
+	add(w, PORT, false);                  /* takes the place of the stale claim, */
+	pg_rules_close(open_as(w, "doomed")); /* and this that of the table */
+}
+
+/* Else a stranger could dial the listeners of an agent that lives. */
+static void the_shield_lasts_while_it_is_renewed(void **state)
+{
+	struct world *w = *state;
+	uint16_t port = port_of(w->listeners[AGENT]);
+	for (int i = 0; i < 4; i++) {
+		assert_int_equal(dial("127.0.0.1", port), -ECONNREFUSED);
+		sleep_ms(LEASE_MS / 2);
+		assert_int_equal(renew(w->rules), 0);
+	}
+	sleep_ms(LEASE_MS + 100);
+	assert_int_equal(renew(w->rules), 0); /* late */
+	assert_int_equal(dial("127.0.0.1", port), -ECONNREFUSED);
 }
 
 #define BOTH(test, world)                                               \
@@ -261,7 +365,11 @@ int main(void)
 		BOTH(unowned_rules_of_a_dead_agent_run_out, unowned),
 		BOTH(unowned_port_is_lost_to_who_took_it, unowned),
 		BOTH(unowned_port_is_kept_however_many_claims_there_are, unowned),
-		BOTH(unowned_rules_may_be_flushed, unowned),
+		BOTH(unowned_rules_that_are_flushed_are_made_again, unowned),
+		BOTH(unowned_port_that_is_parked_stays_claimed, unowned),
+		BOTH(unowned_port_that_was_taken_while_parked_is_seen_when_it_is_armed, unowned),
+		BOTH(unowned_shield_of_a_dead_agent_runs_out, unowned),
+		BOTH(the_shield_lasts_while_it_is_renewed, owned),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

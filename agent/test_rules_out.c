@@ -271,6 +271,15 @@ static void parked_goes_where_it_meant(void **state)
 	assert_int_equal(dials(o, OUTSIDE4), AGENT_OUT);
 }
 
+/* Of the listeners for outgoing connections. */
+static uint16_t own_port(const struct world *w)
+{
+	struct sockaddr_storage a = { 0 };
+	socklen_t len = sizeof(a);
+	assert_int_equal(getsockname(w->listeners[AGENT_OUT], (struct sockaddr *)&a, &len), 0);
+	return ntohs(((struct sockaddr_in *)&a)->sin_port);
+}
+
 /* An agent that hangs: its lease runs out; it goes on, and takes the port again. */
 static void lease_runs_out_and_comes_back(void **state)
 {
@@ -284,7 +293,11 @@ static void lease_runs_out_and_comes_back(void **state)
 	assert_int_equal(dials(o, OUTSIDE4), AGENT_OUT);
 	usleep(400000);
 	assert_int_equal(dials(o, OUTSIDE4), FAR);
+	int stranger = dial("127.0.0.1", own_port(&o->w)); /* the shield has a lease, too */
+	assert_true(stranger >= 0);
+	close(stranger);
 	assert_int_equal(pg_rules_renew(o->w.rules, &err), 0);
+	assert_int_equal(dial("127.0.0.1", own_port(&o->w)), -ECONNREFUSED);
 	assert_int_equal(dials(o, OUTSIDE6), AGENT_OUT);
 	usleep(400000);
 	drop_out(&o->w);
@@ -296,11 +309,8 @@ static void direct_dial_is_refused(void **state)
 {
 	struct out_world *o = *state;
 	struct world *w = &o->w;
-	struct sockaddr_storage a = { 0 };
-	socklen_t len = sizeof(a);
 	add_out(w, NULL);
-	assert_int_equal(getsockname(w->listeners[AGENT_OUT], (struct sockaddr *)&a, &len), 0);
-	uint16_t port = ntohs(((struct sockaddr_in *)&a)->sin_port);
+	uint16_t port = own_port(w);
 	static const char *const inside[] = { "127.0.0.1", "::1", POD4, POD6, "127.0.0.9" };
 	for (size_t i = 0; i < PG_LEN(inside); i++)
 		assert_int_equal(dial(inside[i], port), -ECONNREFUSED);
