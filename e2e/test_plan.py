@@ -102,11 +102,11 @@ def test_an_administrator_may_do_everything(cluster, podgraft, web):
         "redirect": ["NET_ADMIN"], "forward": [], "ps": ["SYS_PTRACE", "DAC_READ_SEARCH"], "token": []}
     info = cluster.get("node", pod.object["spec"]["nodeName"])["status"]["nodeInfo"]
     assert plan.said["pod"] == {
-        "name": pod.name, "phase": "Running", "hostNetwork": False, "runtimeClass": None,
+        "name": pod.name, "phase": "Running", "host_network": False, "runtime_class": None,
         "node": {"name": pod.object["spec"]["nodeName"], "os": "linux", "arch": info["architecture"],
                  "kernel": info["kernelVersion"], "runtime": info["containerRuntimeVersion"]}}
     assert info["kernelVersion"] in plan.text and info["containerRuntimeVersion"] in plan.text
-    assert any("nf_tables" in line for line in plan.said["unknownUntilGrafted"])
+    assert any("nf_tables" in line for line in plan.said["unknown_until_grafted"])
 
 
 # --- rights ---
@@ -166,7 +166,7 @@ def test_what_only_helps_is_told_and_not_asked_for(cluster, podgraft, web, lapto
     plan = plan_that_lacks(podgraft, set(), pod.name, "--as", person)
     assert plan.code == 0 and plan.manifest == "" and set(plan.works().values()) == {"yes"}
     assert plan.lacks(needed=False) == {*HELPFUL, ("list", "pods")}
-    assert plan.said["pod"]["node"]["kernel"] is None and plan.said["podSecurity"] == {"known": False, "enforce": None}
+    assert plan.said["pod"]["node"]["kernel"] is None and plan.said["pod_security"] == {"known": False, "enforce": None}
     assert "kernel unknown" in plan.text
     works_for(podgraft, person, f"pod/{pod.name}", pod, laptop)
 
@@ -195,7 +195,7 @@ def test_namespaces_with_pod_security(cluster, podgraft, guarded):
     def check(profile):
         namespace = guarded(profile)
         plan = Plan(podgraft, "web", namespace=namespace)
-        assert plan.code == 3 and plan.said["podSecurity"] == {"known": True, "enforce": profile}
+        assert plan.code == 3 and plan.said["pod_security"] == {"known": True, "enforce": profile}
         assert plan.works() == {"redirect": "no", "forward": "yes", "ps": "no", "token": "yes"}
         assert "NET_ADMIN" in plan.error["message"]
         assert run(podgraft, "plan", "web", "--profile", "forward", namespace=namespace).code == 0
@@ -225,7 +225,7 @@ def test_a_pod_on_its_nodes_network(podgraft, cluster):
     cluster.apply(workloads.pod("noded", [workloads.web(port=18474)], hostNetwork=True))
     cluster.kubectl("wait", "pod/noded", "--for=condition=Ready", "--timeout=60s")
     plan = Plan(podgraft, "noded")
-    assert plan.code == 4 and plan.error["class"] == "target" and plan.said["pod"]["hostNetwork"] is True
+    assert plan.code == 4 and plan.error["class"] == "target" and plan.said["pod"]["host_network"] is True
     assert plan.works() == {"redirect": "no", "forward": "yes", "ps": "yes", "token": "yes"}
     assert plan.manifest == "" and "inject --profile forward" in plan.error["hint"]
     done = run(podgraft, "inject", "noded", "--profile", "forward")

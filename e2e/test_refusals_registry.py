@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from harness.cli import SECONDS, ran, run
+from harness.cluster import with_agent_options
 from harness.pods import container, make_pods
 from harness.tools import BIN
 from harness.waiting import stretched
@@ -147,24 +148,34 @@ def test_an_image_that_cannot_be_pulled(same_user, told, image):
     assert ran(same_user, "inject", pod.name)
 
 
-def test_an_agent_whose_image_comes_slowly_is_waited_for_by_the_next_try_too(cluster, lab_only, podgraft, pod):
+@pytest.fixture
+def slow_registry(cluster, lab_only, tmp_path):
+    """One that keeps the runtime waiting for an image of its own, whose name is `image`.
+
+    The kubelet knows images by their content, and one that it has pulled itself is pulled again under every other name: this one must
+    not be equal to the agent's own, which tests load without a registry.
+    """
+    with_agent_options(cluster.archive, tmp_path / "slow.tar", "slow:1", "--no-owner-flag")
+    registry = Registry(archive=tmp_path / "slow.tar")
+    registry.image = f"127.0.0.1:{registry.port}/slow:1"
+    yield registry
+    registry.released.set()
+    registry.close()
+    cluster.ctr("images", "rm", *(name for name in cluster.ctr("images", "ls", "-q").split() if f":{registry.port}/slow" in name))
+
+
+def test_an_agent_whose_image_comes_slowly_is_waited_for_by_the_next_try_too(cluster, slow_registry, podgraft, pod):
     """The entry of the first try stands in the pod for good: there is to be no second one."""
-    registry = Registry(archive=cluster.archive)
-    image = f"127.0.0.1:{registry.port}/slow:1"
-    try:
-        first = subprocess.Popen([BIN / "podgraft", "inject", "-n", cluster.namespace, pod.name, "--image", image, "-o", "json"],
-                                 env=podgraft.env, text=True, stdout=subprocess.PIPE)
-        assert json.loads(first.stdout.readline())["event"] == "waiting"
-        first.send_signal(signal.SIGINT)
-        assert first.wait(stretched(5)) == 130
-        asked, = (entry["name"] for entry in cluster.get("pod", pod.name)["spec"]["ephemeralContainers"])
-        registry.released.set()
-        grafted = run(podgraft, "inject", pod.name, "--image", image, "-o", "json").json()[-1]
-        assert grafted["event"] == "grafted" and grafted["container"] == asked, grafted
-        again = run(podgraft, "inject", pod.name, "--image", image, "-o", "json").json()[-1]
-        assert again["container"] == asked and again["reused"], again
-        assert len(cluster.get("pod", pod.name)["spec"]["ephemeralContainers"]) == 1
-    finally:
-        registry.released.set()
-        registry.close()
-        cluster.ctr("images", "rm", image, check=False)
+    image = slow_registry.image
+    first = subprocess.Popen([BIN / "podgraft", "inject", "-n", cluster.namespace, pod.name, "--image", image, "-o", "json"],
+                             env=podgraft.env, text=True, stdout=subprocess.PIPE)
+    assert json.loads(first.stdout.readline())["event"] == "waiting"
+    first.send_signal(signal.SIGINT)
+    assert first.wait(stretched(5)) == 130
+    asked, = (entry["name"] for entry in cluster.get("pod", pod.name)["spec"]["ephemeralContainers"])
+    slow_registry.released.set()
+    grafted = run(podgraft, "inject", pod.name, "--image", image, "-o", "json").json()[-1]
+    assert grafted["event"] == "grafted" and grafted["container"] == asked, grafted
+    again = run(podgraft, "inject", pod.name, "--image", image, "-o", "json").json()[-1]
+    assert again["container"] == asked and again["reused"], again
+    assert len(cluster.get("pod", pod.name)["spec"]["ephemeralContainers"]) == 1

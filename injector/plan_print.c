@@ -194,8 +194,8 @@ static json_t *place_json(const struct pg_plan *p)
 	if (!p->is_pod_known)
 		return json_null();
 	return json_pack("{s:s,s:s?,s:b,s:s?,s:{s:s,s:s?,s:s?,s:s?,s:s?}}", "name", p->pod.name,
-			 "phase", or_null(p->phase), "hostNetwork", p->pod.host_network,
-			 "runtimeClass", or_null(p->runtime_class), "node", "name", p->pod.node,
+			 "phase", or_null(p->phase), "host_network", p->pod.host_network,
+			 "runtime_class", or_null(p->runtime_class), "node", "name", p->pod.node,
 			 "os", or_null(p->os), "arch", or_null(p->arch), "kernel",
 			 or_null(p->kernel), "runtime", or_null(p->runtime));
 }
@@ -207,10 +207,10 @@ static void print_json(struct pg_output *o, const struct pg_plan *p, const char 
 	for (size_t i = 0; i < PG_LEN(unknowns); i++)
 		json_array_append_new(until, json_string(unknowns[i]));
 	pg_output_event(o, "plan", "{s:s?,s:s,s:{s:b,s:s?},s:o,s:s,s:s,s:o,s:o,s:o,s:s}", "user",
-			or_null(p->user), "namespace", p->ns, "podSecurity", "known",
+			or_null(p->user), "namespace", p->ns, "pod_security", "known",
 			p->is_namespace_known, "enforce", or_null(p->enforce), "pod", place_json(p),
-			"portForward", pg_plan_answer_name(p->way), "image", image, "jobs",
-			jobs_json(p), "rights", rights_json(p), "unknownUntilGrafted", until,
+			"port_forward", pg_plan_answer_name(p->way), "image", image, "jobs",
+			jobs_json(p), "rights", rights_json(p), "unknown_until_grafted", until,
 			"manifest", manifest);
 }
 
