@@ -267,7 +267,25 @@ def test_undo_all_ends_what_is_on_record_and_says_what_it_cannot_reach(podgraft,
     assert "pod 'far-0': no context of the kubeconfig leads to its cluster, https://far.example:6443" in done.words
     assert done.code == 3 and "1 of your agents could not be ended" in done.words
     assert who(shared_pod.ip, HTTP) == "app"
-    assert [agent["pod"] for agent in json.loads(record.read_text())["agents"]] == ["far-0"]
+    left, = json.loads(record.read_text())["agents"]
+    assert left["pod"] == "far-0" and abs(left["missed"] - time.time()) < 60
+
+
+def test_undo_all_forgets_agents_of_a_cluster_that_is_out_of_reach_for_a_week_or_when_told_to(podgraft, shared_pod):
+    run(podgraft, "inject", shared_pod.name)
+    record = pathlib.Path(podgraft.env["XDG_STATE_HOME"], "podgraft", "state.json")
+    state = json.loads(record.read_text())
+
+    def undone(days, *options):
+        """undo --all with nothing on record but an agent of a cluster that has not been reached for so long."""
+        far = {**state["agents"][0], "cluster": "https://far.example:6443", "missed": int(time.time() - days * 86400)}
+        record.write_text(json.dumps({**state, "agents": [far]}))
+        done = run(podgraft, "undo", "--all", *options, namespace="")
+        assert "leads to its cluster, https://far.example:6443" in done.words
+        return done.code, len(json.loads(record.read_text())["agents"])
+    assert undone(6.9) == (3, 1)
+    assert undone(7.1) == (0, 0)
+    assert undone(1, "--forget") == (0, 0)
 
 
 def test_undo_without_a_key_changes_nothing_and_makes_none(cluster, tmp_path):

@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "injector/commands.h"
 #include "injector/contexts.h"
@@ -18,7 +19,7 @@
 
 struct values {
 	const char *selector;
-	bool all;
+	bool all, forget;
 	int transport;
 };
 
@@ -33,6 +34,11 @@ static const struct pg_opt options[] = {
 	  .kind = PG_OPT_FLAG,
 	  .help = "In every pod on record, whatever its cluster and namespace.",
 	  .at = offsetof(struct values, all) },
+	{ .name = "forget",
+	  .kind = PG_OPT_FLAG,
+	  .help = "With --all: forget the agents of clusters that cannot be reached, at once "
+		  "instead of after 7 days.",
+	  .at = offsetof(struct values, forget) },
 	{ .name = "transport",
 	  .kind = PG_OPT_CHOICE,
 	  .argument = "NAME",
@@ -42,6 +48,10 @@ static const struct pg_opt options[] = {
 	  .at = offsetof(struct values, transport) },
 	{ .name = NULL },
 };
+
+/* Whoever has not been there for so long is taken for gone: an agent without a session ends by
+ * itself, long before. */
+enum { FORGET_S = 7 * 24 * 60 * 60 };
 
 struct undo {
 	struct pg_app *app;
@@ -214,6 +224,50 @@ static void forget(struct undo *u, const char *dir, struct pg_state_agent *a)
 		pg_output_warn(&u->app->out, "%s", err.what);
 }
 
+static void miss_agent(void *ctx, struct pg_state *st)
+{
+	const struct pg_state_agent *a = ctx;
+	pg_state_miss(st, a->uid, a->container, a->missed_s);
+}
+
+/* Its cluster does not answer, or not to us: maybe it is gone. Such an agent is forgotten in the
+ * end: it counts as a failure until then. */
+static int note_missed(struct undo *u, const char *dir, struct pg_state_agent *a,
+		       const struct pg_err *why)
+{
+	struct pg_err err = { .code = 0 };
+	int64_t now_s = (int64_t)time(NULL);
+	if (u->values->forget || (a->missed_s > 0 && now_s - a->missed_s >= FORGET_S)) {
+		pg_output_warn(&u->app->out, "pod '%s': %s; its agent is forgotten", a->pod,
+			       why->what);
+		forget(u, dir, a);
+		return 0;
+	}
+	if (a->missed_s == 0) {
+		a->missed_s = now_s;
+		if (pg_state_change(dir, miss_agent, a, &u->app->out.log, &err) < 0)
+			pg_output_warn(&u->app->out, "%s", err.what);
+	}
+	return note_failure(u, a->pod, why);
+}
+
+static int undo_one(struct undo *u, const struct pg_contexts *contexts, const char *dir,
+		    struct pg_state_agent *a, struct pg_err *err)
+{
+	struct pg_err why = { .code = 0 };
+	size_t failed = u->failed;
+	int rc = undo_recorded(u, contexts, a, &why);
+	if (rc == 0 && u->failed == failed)
+		forget(u, dir, a);
+	else if (rc < 0 && rc != -ECANCELED && why.whose == PG_CLUSTER)
+		rc = note_missed(u, dir, a, &why);
+	else if (rc < 0)
+		rc = note_failure(u, a->pod, &why);
+	if (rc < 0)
+		*err = why;
+	return rc;
+}
+
 static int undo_all(struct undo *u, struct pg_err *err)
 {
 	struct pg_contexts contexts;
@@ -222,25 +276,19 @@ static int undo_all(struct undo *u, struct pg_err *err)
 	if (!st)
 		return dir ? pg_fail(err, -ENOMEM, "read the record of agents") : err->code;
 	int rc = pg_contexts_load(&u->app->kube, &contexts, err);
-	for (size_t i = 0; i < st->agent_count && rc == 0; i++) {
-		struct pg_state_agent *a = &st->agents[i];
-		struct pg_err why = { .code = 0 };
-		size_t failed = u->failed;
-		if (!a->pod[0])
-			continue; /* recorded before names were */
-		if (undo_recorded(u, &contexts, a, &why) < 0)
-			rc = note_failure(u, a->pod, &why);
-		else if (u->failed == failed)
-			forget(u, dir, a);
-		if (rc < 0)
-			*err = why;
-	}
+	for (size_t i = 0; i < st->agent_count && rc == 0; i++)
+		if (st->agents[i].pod[0]) /* else recorded before names were */
+			rc = undo_one(u, &contexts, dir, &st->agents[i], err);
 	pg_contexts_fini(&contexts);
 	return rc;
 }
 
 static int check_words(const struct values *v, const char *target, struct pg_err *err)
 {
+	if (v->forget && !v->all) {
+		pg_fail(err, -EINVAL, "--forget without --all");
+		return pg_hint(err, PG_USER, "it is about the agents on record: --all --forget");
+	}
 	if (!!target + !!v->selector + v->all <= 1)
 		return 0;
 	pg_fail(err, -EINVAL, "more than one of a target, a selector and --all are given");
@@ -290,7 +338,8 @@ const struct pg_command pg_cmd_undo = {
 		"Tells every agent of one's own key in the pods of the namespace, or of TARGET, to "
 		"give back all ports and to end. A podgraft that uses one, on whatever machine, "
 		"is told and ends, too. With --all: in every pod on record, through whichever "
-		"context of the kubeconfig leads there.",
+		"context of the kubeconfig leads there. Agents of a cluster that cannot be "
+		"reached are named each time, and forgotten after 7 days.",
 	.examples = "% undo web-0\n% undo --all\n",
 	.opts = options,
 	.values_size = sizeof(struct values),

@@ -23,6 +23,16 @@ void pg_state_drop(struct pg_state *st, const char *uid, const char *container)
 	st->agent_count = kept;
 }
 
+void pg_state_miss(struct pg_state *st, const char *uid, const char *container, int64_t now_s)
+{
+	for (size_t i = 0; i < st->agent_count; i++) {
+		struct pg_state_agent *a = &st->agents[i];
+		if (a->missed_s == 0 && strcmp(a->uid, uid) == 0 &&
+		    strcmp(a->container, container) == 0)
+			a->missed_s = now_s;
+	}
+}
+
 void pg_state_put(struct pg_state *st, const struct pg_state_agent *agent)
 {
 	pg_state_drop(st, agent->uid, agent->container);

@@ -23,6 +23,7 @@ struct pg_state_agent {
 		port; /* of its control API; 0: it was asked for, and has not been seen to listen */
 	uint8_t agent_key[PG_KEY_BYTES];
 	int64_t created_s; /* Unix time */
+	int64_t missed_s;  /* since when its cluster could not be reached to end it; 0: it could */
 };
 
 struct pg_state_refusal {
@@ -48,6 +49,9 @@ int pg_state_format(const struct pg_state *st, struct pg_buf *out);
 void pg_state_put(struct pg_state *st, const struct pg_state_agent *agent);
 void pg_state_drop(struct pg_state *st, const char *uid, const char *container);
 void pg_state_refuse(struct pg_state *st, const struct pg_state_refusal *refusal);
+/* Since when its cluster cannot be reached; nothing when that is known already, or it is not there.
+ */
+void pg_state_miss(struct pg_state *st, const char *uid, const char *container, int64_t now_s);
 bool pg_state_refuses(const struct pg_state *st, const char *cluster, const char *transport,
 		      int64_t now_s);
 

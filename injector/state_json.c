@@ -28,6 +28,7 @@ static int parse_agent(const json_t *o, struct pg_state_agent *a)
 	pg_json_copy(o, "pod", a->pod, sizeof(a->pod));
 	a->port = (uint16_t)port;
 	a->created_s = pg_json_int(o, "created", 0);
+	a->missed_s = pg_json_int(o, "missed", 0);
 	return 0;
 }
 
@@ -71,11 +72,12 @@ static json_t *agent_json(const struct pg_state_agent *a)
 {
 	char key[PG_B64_KEY];
 	pg_b64_encode(a->agent_key, sizeof(a->agent_key), key);
-	return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:i,s:s,s:I}", "cluster", a->cluster,
+	return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:s,s:i,s:s,s:I,s:o*}", "cluster", a->cluster,
 			 "namespace", a->ns, "pod", a->pod, "uid", a->uid, "container",
 			 a->container, "image", a->image, "profile", pg_profile_name(a->profile),
 			 "port", (int)a->port, "agent_key", key, "created",
-			 (json_int_t)a->created_s);
+			 (json_int_t)a->created_s, "missed",
+			 a->missed_s ? json_integer((json_int_t)a->missed_s) : NULL);
 }
 
 int pg_state_format(const struct pg_state *st, struct pg_buf *out)

@@ -40,6 +40,7 @@ static void what_is_written_is_read(void **state)
 	struct pg_buf text = PG_BUF_INIT(PG_STATE_BYTES);
 	struct pg_state_agent a = agent(1), b = agent(2);
 	(void)state;
+	b.missed_s = 1795365999;
 	pg_state_put(st, &a);
 	pg_state_put(st, &b);
 	pg_state_refuse(st, &r);
@@ -99,6 +100,19 @@ static void the_oldest_goes_when_full(void **state)
 	pg_state_drop(st, again.uid, "podgraft-00003");
 	assert_int_equal(st->agent_count, PG_STATE_AGENTS - 1);
 	assert_string_equal(st->agents[0].container, "podgraft-00004");
+}
+
+static void the_first_miss_counts(void **state)
+{
+	pg_auto_free struct pg_state *st = calloc(1, sizeof(*st));
+	struct pg_state_agent a = agent(1), b = agent(2);
+	(void)state;
+	pg_state_put(st, &a);
+	pg_state_put(st, &b);
+	pg_state_miss(st, b.uid, b.container, 1000);
+	pg_state_miss(st, b.uid, b.container, 2000);
+	assert_int_equal(st->agents[0].missed_s, 0);
+	assert_int_equal(st->agents[1].missed_s, 1000);
 }
 
 static void refusals_last_their_time(void **state)
@@ -205,13 +219,14 @@ int main(void)
 	struct CMUnitTest tests[32] = {
 		cmocka_unit_test(what_is_written_is_read),
 		cmocka_unit_test(the_oldest_goes_when_full),
+		cmocka_unit_test(the_first_miss_counts),
 		cmocka_unit_test(refusals_last_their_time),
 		cmocka_unit_test_setup_teardown(many_at_once_lose_nothing, make_dir, drop_dir),
 		cmocka_unit_test_setup_teardown(a_damaged_file_is_kept_aside, make_dir, drop_dir),
 		cmocka_unit_test_setup_teardown(a_held_lock_is_not_waited_for_long, make_dir,
 						drop_dir),
 	};
-	size_t n = 6;
+	size_t n = 7;
 	for (size_t i = 0; i < PG_LEN(texts); i++)
 		tests[n++] = (struct CMUnitTest){ texts[i].name, parses, NULL, NULL, &texts[i] };
 	return _cmocka_run_group_tests("test_state", tests, n, NULL, NULL);
