@@ -137,6 +137,8 @@ static void pump(struct pg_portfwd *f)
 		pg_portfwd_conclude(f, rc);
 }
 
+/* What we owe after reading leaves at the end of the loop's turn, together with what other sockets
+ * bring in it. */
 static void on_ready(void *ctx, bool readable, bool writable)
 {
 	struct pg_portfwd *f = ctx;
@@ -146,8 +148,8 @@ static void on_ready(void *ctx, bool readable, bool writable)
 	hand_over_early(f);
 	if (readable && !f->is_closed)
 		receive(f);
-	bool has_work = writable || f->is_kicked || f->urgent_len > 0;
-	if (has_work && !f->is_closed && !f->is_over)
+	f->is_kicked = f->is_kicked || f->urgent_len > 0;
+	if (writable && !f->is_closed && !f->is_over)
 		pump(f);
 	f->in_turn = false;
 	if (f->is_closed)
