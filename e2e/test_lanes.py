@@ -5,29 +5,13 @@ import subprocess
 
 import pytest
 
+from harness.lanes import Lanes
 from harness.pods import PORTS
 from harness.sockets import dial, echoes
 from harness.tools import peer, peer_command, stop
 from harness.waiting import until
 
 pytestmark = pytest.mark.usefixtures("lab_only")
-
-
-class Lanes:
-    """The connections to an agent's control port, as the pod's network knows them: each is a lane."""
-
-    def __init__(self, pod, container):
-        self.pod = pod
-        self.control = pod.logs(container).split("127.0.0.1:")[1].split()[0]
-
-    def ports(self):
-        """The far ports of those that are up."""
-        lines = self.pod.run_in_netns("ss", "-Htn", "state", "established", "sport", "=", f":{self.control}").splitlines()
-        return [line.split()[3].rsplit(":", 1)[1] for line in lines]
-
-    def kill(self, port):
-        """Breaks one off at the agent's end."""
-        self.pod.run_in_netns("ss", "-K", "-tn", "state", "established", f"( sport = :{self.control} and dport = :{port} )")
 
 
 def alive(s):
@@ -37,26 +21,28 @@ def alive(s):
         return False
 
 
-@pytest.fixture
-def lanes(podgraft, pod, laptop):
-    """Those of a redirect whose connections have kept it busy for a moment."""
-    up = podgraft.redirect_to(laptop, pod, "bulk", "echo").up
-    got = Lanes(pod, up["container"])
-    assert len(got.ports()) == 1
-    busy = subprocess.Popen(peer_command("bulk-down", pod.ip, PORTS["bulk"], "--conns", 8, "--bytes", 1 << 36, "--no-verify"),
+@pytest.fixture(params=["spdy", "tunnel", "websocket"])
+def lanes(request, same_user, shared_pod, laptop):
+    """Those of a redirect, over each transport, whose connections have kept it busy for a moment."""
+    r = same_user.redirect_to(laptop, shared_pod, "bulk", "echo", options=["--transport", request.param])
+    assert r.up["transport"] == request.param
+    got = Lanes(shared_pod, r.up["container"])
+    until(lambda: len(got.ports()) == 1, timeout=5, what="the end of an earlier redirect's lanes")
+    busy = subprocess.Popen(peer_command("bulk-down", shared_pod.ip, PORTS["bulk"], "--conns", 8, "--bytes", 1 << 36, "--no-verify"),
                             stdout=subprocess.DEVNULL)
     try:
         until(lambda: len(got.ports()) >= 2, timeout=10, what="a second lane")
     finally:
         stop(busy)
-    return got
+    yield got
+    assert r.stop() == 0
 
 
-def test_several_lanes_carry_bulk_and_the_loss_of_one_leaves_the_others_connections(pod, lanes):
-    got = peer("bulk-down", pod.ip, PORTS["bulk"], "--conns", 8, "--bytes", 64 << 20)
+def test_several_lanes_carry_bulk_and_the_loss_of_one_leaves_the_others_connections(shared_pod, lanes):
+    got = peer("bulk-down", shared_pod.ip, PORTS["bulk"], "--conns", 8, "--bytes", 64 << 20)
     assert got["ok"], got
     with contextlib.ExitStack() as all_of_them:
-        clients = [all_of_them.enter_context(dial(pod.ip, PORTS["echo"])) for _ in range(16)]
+        clients = [all_of_them.enter_context(dial(shared_pod.ip, PORTS["echo"])) for _ in range(16)]
         assert all(echoes(s) for s in clients)
         before = lanes.ports()
         lanes.kill(before[0])
@@ -64,4 +50,4 @@ def test_several_lanes_carry_bulk_and_the_loss_of_one_leaves_the_others_connecti
         left = [s for s in clients if alive(s)]
         assert 0 < len(left) < len(clients), len(left)
         assert all(echoes(s) for s in left)
-        assert echoes(all_of_them.enter_context(dial(pod.ip, PORTS["echo"])))
+        assert echoes(all_of_them.enter_context(dial(shared_pod.ip, PORTS["echo"])))

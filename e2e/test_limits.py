@@ -6,12 +6,12 @@ import time
 
 import pytest
 
+from harness.faults import HTTP, Clients, answers, await_idle
 from harness.pods import PORTS
 from harness.sockets import dial, who
-from harness.tools import Load
-from harness.waiting import stretched, until
+from harness.waiting import until
 
-HTTP = PORTS["http"]
+pytestmark = pytest.mark.usefixtures("lab_only")
 
 
 @contextlib.contextmanager
@@ -26,19 +26,19 @@ def crowd(pod, count):
 
 def assert_parks_and_returns(r, pod, count):
     """Under 100 connections a second: a crowd parks the redirect, and its end brings it back. Nobody is lost."""
-    with Load(pod.ip, HTTP, seconds=int(4 + stretched(2))) as load:
+    with Clients(pod) as clients:
         with crowd(pod, count):
             r.counts(lambda n: n["parked"] > 0, timeout=10)
-            until(lambda: who(pod.ip, HTTP) == "app", timeout=2, what="the app's answer")
+            answers(pod, "app", 2)
         r.counts(lambda n: n["parked"] == 0, timeout=10)
-        until(lambda: who(pod.ip, HTTP) == "laptop", timeout=2, what="the laptop's answer")
-        report = load.result()
+        answers(pod, "laptop", 2)
+        report = clients.end()
     assert report["failed"] == 0 and set(report["names"]) == {"app", "laptop"}, report
 
 
 def assert_nothing_is_left(r, pod, rules):
     assert r.stop() == 0
-    pod.await_rules(rules)
+    await_idle(pod, r.up["container"], rules)
     served = r.event("ended", timeout=5)
     assert served["laptop"] > 0
     return served
@@ -59,14 +59,14 @@ def test_the_memory_of_the_agent_runs_out(podgraft, shared_pod, laptop, rules):
     assert_nothing_is_left(r, shared_pod, rules)
 
 
-def test_the_descriptors_of_the_agent_run_out(lab_only, podgraft, shared_pod, laptop, rules):
+def test_the_descriptors_of_the_agent_run_out(podgraft, shared_pod, laptop, rules):
     r = podgraft.redirect_to(laptop, shared_pod, "http", "echo")
     limit_descriptors(shared_pod.pid(r.up["container"]), 100)
     assert_parks_and_returns(r, shared_pod, 120)
     assert_nothing_is_left(r, shared_pod, rules)
 
 
-def test_the_descriptors_of_the_laptop_run_out(lab_only, podgraft, shared_pod, laptop, rules):
+def test_the_descriptors_of_the_laptop_run_out(podgraft, shared_pod, laptop, rules):
     r = podgraft.redirect_to(laptop, shared_pod, "http", "echo")
     limit_descriptors(r.process.pid, 50)
     assert_parks_and_returns(r, shared_pod, 60)
@@ -74,10 +74,10 @@ def test_the_descriptors_of_the_laptop_run_out(lab_only, podgraft, shared_pod, l
     assert served["refused"] > 0 and served["app"] > 0, served
 
 
-def test_without_a_fallback_nobody_is_given_to_the_app(lab_only, podgraft, shared_pod, laptop, rules):
+def test_without_a_fallback_nobody_is_given_to_the_app(podgraft, shared_pod, laptop, rules):
     r = podgraft.redirect_to(laptop, shared_pod, "http", "echo", options=("--no-fallback",))
     limit_descriptors(shared_pod.pid(r.up["container"]), 60)
     with crowd(shared_pod, 70):
         until(lambda: who(shared_pod.ip, HTTP) is None, timeout=5, what="a reset")
-    until(lambda: who(shared_pod.ip, HTTP) == "laptop", timeout=5, what="the laptop's answer")
+    answers(shared_pod, "laptop", 5)
     assert assert_nothing_is_left(r, shared_pod, rules)["app"] == 0
