@@ -109,7 +109,7 @@ def redirected(same_user, shared_pod, laptop):
     return shared_pod
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def lab_only(cluster):
     """For tests that look behind the API server: at the node, its namespaces and processes."""
     if not cluster.is_lab:

@@ -1,17 +1,41 @@
-"""Whatever happens to podgraft on the laptop, with 100 new connections a second: none that begins afterwards is lost."""
+"""Whatever happens to podgraft on the laptop, with 100 new connections a second: none that begins afterwards is lost.
 
+The first test puts a laptop to sleep, and the last one wakes it up: it sleeps while the others run.
+"""
+
+import contextlib
+import os
 import signal
 import time
 
 import pytest
 
+from harness.away import Away
 from harness.faults import Clients, answers, await_idle, lost_since, stopped
-from harness.pods import PORTS
-from harness.sockets import dial, read_exactly
+from harness.pods import PORTS, make_pod
+from harness.sockets import dial, read_exactly, who
 from harness.tools import LocalServer
 from harness.waiting import stretched, until
 
 pytestmark = pytest.mark.usefixtures("lab_only")
+
+VERDICT = 10        # seconds: a link without a sign of life is dead
+AT_ONCE = 0.5       # and what follows from that
+
+
+@pytest.fixture
+def away(lab_only, cluster, tmp_path):
+    with Away(cluster, tmp_path) as link:
+        yield link
+
+
+@pytest.fixture
+def far_redirect(away, pod):
+    """A redirect from that laptop, with the pod's rules as they were before: (redirect, rules)."""
+    rules = pod.rules()
+    with away.redirect(pod, "http") as r:
+        answers(pod, "laptop", 1)
+        yield r, rules
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +49,42 @@ def redirect(clean, same_user, shared_pod, laptop):
     r = same_user.redirect_to(laptop, shared_pod, "http")
     answers(shared_pod, "laptop", 1)
     return r
+
+
+class Sleeper:
+    """A laptop with a redirect, which sleeps from now on: it does not run, and its network is gone. The pod has its clients."""
+
+    def __init__(self, away, redirect, pod, rules):
+        self.away, self.redirect, self.pod, self.rules = away, redirect, pod, rules
+        self.clients = Clients(pod, rate=20)
+        self.since = time.time()
+        away.cut()
+        os.kill(redirect.process.pid, signal.SIGSTOP)
+
+    def wake_up(self):
+        self.away.mend()
+        os.kill(self.redirect.process.pid, signal.SIGCONT)
+
+    def close(self):
+        self.clients.close()
+        if self.redirect.process.poll() is None:
+            self.wake_up()
+
+
+@pytest.fixture(scope="module")
+def sleeper(lab_only, cluster, tmp_path_factory):
+    pod = make_pod(cluster)
+    rules = pod.rules()
+    with Away(cluster, tmp_path_factory.mktemp("asleep")) as away, away.redirect(pod, "http") as r:
+        answers(pod, "laptop", 1)
+        with contextlib.closing(Sleeper(away, r, pod, rules)) as asleep:
+            yield asleep
+    pod.delete()
+
+
+def test_a_laptop_that_falls_asleep_gives_its_port_back(sleeper):
+    answers(sleeper.pod, "app", 5)
+    sleeper.pod.await_rules(sleeper.rules, timeout=11)
 
 
 def test_kill_of_podgraft_loses_nobody_who_comes_later_and_leaves_the_idle_agent_alone(redirect, shared_pod, clean):
@@ -74,6 +134,25 @@ def test_ctrl_c_and_sigterm_give_the_port_back_at_once_and_lose_nobody(redirect,
     await_idle(shared_pod, redirect.up["container"], clean)
 
 
+def test_a_link_cut_without_a_fin_is_known_within_10_s_and_returns_when_it_is_whole(away, far_redirect, pod):
+    r, rules = far_redirect
+    with Clients(pod) as clients:
+        cut = time.time()
+        away.cut()
+        answers(pod, "app", 5)
+        r.event("lost", VERDICT + AT_ONCE)
+        assert time.time() - cut < stretched(VERDICT + AT_ONCE)
+        pod.await_rules(rules, timeout=cut + VERDICT + AT_ONCE - time.time())
+        time.sleep(max(0, cut + 15 - time.time()))  # attempts to come back meet the cut as well
+        away.mend()
+        assert r.event("resumed", 15)["reused"]
+        answers(pod, "laptop", 1)
+        report = clients.end()
+    assert lost_since(report, cut) == []
+    assert r.stop() == 0
+    await_idle(pod, r.up["container"], rules)
+
+
 def test_of_two_users_one_is_killed_and_the_other_notices_nothing(redirect, another_user, shared_pod, clean):
     greet = PORTS["greet"]
     with LocalServer("other-laptop") as other:
@@ -90,3 +169,16 @@ def test_of_two_users_one_is_killed_and_the_other_notices_nothing(redirect, anot
         assert report["failed"] == 0 and list(report["names"]) == ["other-laptop"], report
         assert theirs.stop() == 0
     shared_pod.await_rules(clean)
+
+
+def test_a_laptop_that_has_slept_for_two_minutes_finds_its_redirect_again(sleeper):
+    """And all the while its pod has served everybody."""
+    time.sleep(max(0, sleeper.since + 120 - time.time()))
+    assert who(sleeper.pod.ip, PORTS["http"]) == "app" and sleeper.pod.rules() == sleeper.rules
+    sleeper.wake_up()
+    assert sleeper.redirect.event("resumed", 15)["reused"]
+    answers(sleeper.pod, "laptop", 1)
+    report = sleeper.clients.end()
+    assert lost_since(report, sleeper.since) == [] and report["ok"] > 2000, report
+    assert sleeper.redirect.stop() == 0
+    await_idle(sleeper.pod, sleeper.redirect.up["container"], sleeper.rules)
