@@ -1,6 +1,9 @@
 """A reverse proxy before the API server, as many companies have one: Debian's nginx, which passes no upgrades until it is told to."""
 
 import base64
+import json
+import time
+from pathlib import Path
 
 import pytest
 
@@ -22,6 +25,9 @@ http {
     server { listen 127.0.0.1:%d ssl; location / { proxy_pass %s; } }
     server { listen 127.0.0.1:%d ssl; location / { proxy_pass %s; proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade;
                                                    proxy_set_header Connection upgrade; } }
+    map $http_upgrade $websocket { websocket websocket; default ""; }
+    server { listen 127.0.0.1:%d ssl; location / { proxy_pass %s; proxy_http_version 1.1; proxy_set_header Upgrade $websocket;
+                                                   proxy_set_header Connection upgrade; } }
 }
 """
 
@@ -33,13 +39,15 @@ def access(cluster):
 
 @pytest.fixture(scope="module")
 def nginx(cluster, access, tmp_path_factory):
-    """Runs nginx, on two ports: a kubeconfig by way of it as it is when nobody told it of upgrades, and one where it passes them."""
+    """Runs nginx, on three ports: kubeconfigs by way of it as it is when nobody told it of upgrades, where it passes them, and where it
+    passes those to WebSocket.
+    """
     if not cluster.is_lab:
         pytest.skip("runs a proxy on this machine, which is the lab's node")
     folder = tmp_path_factory.mktemp("proxied")
     crt, key = (path.read_text() for path in certificate(folder))
-    ports = free_port(), free_port()
-    text = NGINX % (ports[0], access.server, ports[1], access.server)
+    ports = [free_port() for _ in range(3)]
+    text = NGINX % tuple(word for port in ports for word in (port, access.server))
     workloads.apply(cluster, {
         "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "nginx"}, "data": {"conf": text, "crt": crt, "key": key}}, {
         "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "nginx"}, "spec": {
@@ -55,7 +63,7 @@ def nginx(cluster, access, tmp_path_factory):
 
 def test_a_proxy_that_passes_no_upgrades(podgraft, nginx, access, shared_pod):
     """Every transport is tried; the hint helps in both its ways."""
-    stripping, passing = nginx
+    stripping, passing, _ = nginx
     found = refused(podgraft, "redirect", shared_pod.name, HTTP, env=stripping)
     assert found.code == 3
     assert found.message == f"port-forward to pod '{shared_pod.name}' is refused with 400: Upgrade request required"
@@ -78,6 +86,24 @@ def test_a_proxy_that_keeps_answers_back(podgraft, nginx, shared_pod):
     done = run(podgraft, "inject", shared_pod.name, "-v", env=nginx[0])
     assert done.code == 0 and done.seconds < SECONDS, done
     assert "reading it each second instead" in done.words
+
+
+def test_a_transport_that_is_refused_while_another_works_is_left_out_for_a_day(podgraft, nginx, shared_pod):
+    record = Path(podgraft.env["XDG_STATE_HOME"], "podgraft", "state.json")
+
+    def tries_spdy():
+        done = run(podgraft, "redirect", "-v", shared_pod.name, HTTP, "--", "true", env=nginx[2])
+        assert done.code == 0 and " by tunnel" in done.words, done
+        return "trying another transport" in done.words
+
+    assert tries_spdy()
+    state = json.loads(record.read_text())
+    refused_one, = state["refused"]
+    assert refused_one["transport"] == "spdy" and abs(refused_one["until"] - time.time() - 24 * 3600) < 60
+    assert not tries_spdy()
+    refused_one["until"] = int(time.time()) - 1
+    record.write_text(json.dumps(state))
+    assert tries_spdy()
 
 
 def test_many_pods_behind_a_proxy_that_keeps_answers_back(cluster, podgraft, nginx, laptop):
