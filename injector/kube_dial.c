@@ -9,7 +9,7 @@
 #include "injector/state.h"
 #include "proto/base/num.h"
 
-enum { AGAIN_MS = 10000, FIRST_PAUSE_MS = 200, LONGEST_PAUSE_MS = 2000, DAY_S = 24 * 3600 };
+enum { AGAIN_MS = 10000, FIRST_PAUSE_MS = 200, LONGEST_PAUSE_MS = 2000 };
 
 int pg_kube_dialer_init(struct pg_kube_dialer *d, struct pg_kube_api *api, const char *cluster,
 			const char *state_dir, const char *transport, struct pg_err *err)
@@ -74,7 +74,7 @@ static int by(struct attempt *a, enum pg_transport transport, struct pg_lane **o
 static void put_refusals(void *ctx, struct pg_state *st)
 {
 	const struct attempt *a = ctx;
-	struct pg_state_refusal r = { .until_s = (int64_t)time(NULL) + DAY_S };
+	struct pg_state_refusal r = { .until_s = (int64_t)time(NULL) + PG_STATE_REFUSED_S };
 	snprintf(r.cluster, sizeof(r.cluster), "%s", a->d->cluster);
 	for (int t = PG_TRANSPORT_SPDY; t < PG_TRANSPORT_COUNT; t++) {
 		if (!a->refused[t])

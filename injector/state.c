@@ -61,11 +61,13 @@ void pg_state_refuse(struct pg_state *st, const struct pg_state_refusal *refusal
 bool pg_state_refuses(const struct pg_state *st, const char *cluster, const char *transport,
 		      int64_t now_s)
 {
-	for (size_t i = 0; i < st->refusal_count; i++)
-		if (strcmp(st->refusals[i].cluster, cluster) == 0 &&
-		    strcmp(st->refusals[i].transport, transport) == 0 &&
-		    now_s < st->refusals[i].until_s)
+	for (size_t i = 0; i < st->refusal_count; i++) {
+		const struct pg_state_refusal *r = &st->refusals[i];
+		/* One that lasts longer was noted by a clock that was wrong. */
+		if (strcmp(r->cluster, cluster) == 0 && strcmp(r->transport, transport) == 0 &&
+		    now_s < r->until_s && r->until_s - now_s <= PG_STATE_REFUSED_S)
 			return true;
+	}
 	return false;
 }
 

@@ -9,7 +9,12 @@
 /* What podgraft remembers between commands, in state.json of the state folder: the agents that this
  * person grafted (only those are ever used again), and transports that a cluster refused lately. */
 
-enum { PG_STATE_AGENTS = 256, PG_STATE_REFUSALS = 32, PG_STATE_BYTES = 1 << 20 };
+enum {
+	PG_STATE_AGENTS = 256,
+	PG_STATE_REFUSALS = 32,
+	PG_STATE_BYTES = 1 << 20,
+	PG_STATE_REFUSED_S = 24 * 60 * 60, /* how long a refusal counts */
+};
 
 struct pg_state_agent {
 	char cluster[512];         /* the API server's URL */

@@ -123,6 +123,7 @@ static void refusals_last_their_time(void **state)
 	pg_state_refuse(st, &r);
 	assert_true(pg_state_refuses(st, "https://a:6443", "spdy", 999));
 	assert_false(pg_state_refuses(st, "https://a:6443", "spdy", 1000));
+	assert_false(pg_state_refuses(st, "https://a:6443", "spdy", 999 - PG_STATE_REFUSED_S));
 	assert_false(pg_state_refuses(st, "https://a:6443", "tunnel", 999));
 	assert_false(pg_state_refuses(st, "https://b:6443", "spdy", 999));
 	r.until_s = 2000;
