@@ -20,7 +20,7 @@ enum {
 	DRAIN_LOOK_MS = 20,
 	/* After the last rule went a client may still be in its handshake with our listener. */
 	HANDSHAKE_MS = 300,
-	/* What the agent needs for itself: program, control API, lanes. */
+	/* What the agent needs for itself: program, control API, its first lane. */
 	BASE_BYTES = 8 << 20,
 };
 
@@ -33,6 +33,7 @@ struct pg_agent {
 	struct pg_pressure *pressure;
 	struct pg_redirects *redirects;
 	struct pg_connections *connections;
+	struct pg_pool pool; /* what the streams of all sessions may borrow */
 	struct pg_session *sessions[SESSIONS_MAX];
 	size_t session_count;
 	uv_timer_t idle, drain, rest;
@@ -169,24 +170,43 @@ static void on_undo(void *ctx, struct pg_session *asker, Podgraft__V1__Undone *u
 	stop(a, why);
 }
 
-static struct pg_session *find_or_add(struct pg_agent *a, const uint8_t id[PG_SESSION_BYTES])
+static struct pg_session *find(const struct pg_agent *a, const uint8_t id[PG_SESSION_BYTES])
 {
 	for (size_t i = 0; i < a->session_count; i++)
 		if (memcmp(pg_session_id(a->sessions[i]), id, PG_SESSION_BYTES) == 0)
 			return a->sessions[i];
+	return NULL;
+}
+
+static bool on_has_room(void *ctx, const uint8_t id[PG_SESSION_BYTES])
+{
+	const struct pg_agent *a = ctx;
+	const struct pg_session *s = find(a, id);
+	bool is_first = !s || pg_session_lanes(s) == 0;
+	return (s || a->session_count < SESSIONS_MAX) &&
+	       pg_pressure_takes_lane(a->pressure, is_first);
+}
+
+static struct pg_session *find_or_add(struct pg_agent *a, const uint8_t id[PG_SESSION_BYTES])
+{
+	struct pg_session *s = find(a, id);
+	if (s)
+		return s;
 	if (a->session_count == SESSIONS_MAX)
 		return NULL;
 	struct pg_session_config config = { .loop = a->loop,
 					    .log = a->log,
 					    .redirects = a->redirects,
 					    .connections = a->connections,
+					    .pressure = a->pressure,
+					    .pool = &a->pool,
 					    .max_streams =
 						    room_bytes(&a->config) / PG_BY_LAPTOP_BYTES + 1,
 					    .undo = on_undo,
 					    .ended = on_session_ended,
 					    .ctx = a };
 	memcpy(config.id, id, PG_SESSION_BYTES);
-	struct pg_session *s = pg_session_new(&config);
+	s = pg_session_new(&config);
 	if (!s)
 		return NULL;
 	a->sessions[a->session_count++] = s;
@@ -236,7 +256,9 @@ static void print_banner(const struct pg_agent *a)
 int pg_agent_new(struct pg_loop *loop, const struct pg_log *log,
 		 const struct pg_agent_config *config, struct pg_agent **out, struct pg_err *err)
 {
-	static const struct pg_routes_events events = { .linked = on_linked, .info = tell_facts };
+	static const struct pg_routes_events events = { .has_room = on_has_room,
+							.linked = on_linked,
+							.info = tell_facts };
 	static const struct pg_redirect_owner orphans = { .arrived = on_orphan };
 	static const struct pg_connections_events connections_events = { maybe_rest, on_unserved,
 									 on_served };
@@ -244,6 +266,7 @@ int pg_agent_new(struct pg_loop *loop, const struct pg_log *log,
 	if (!a)
 		return pg_fail(err, -ENOMEM, "start the agent");
 	*a = (struct pg_agent){ .loop = loop, .log = log, .config = *config };
+	a->pool.bytes = PG_POOL_AGENT;
 	uv_timer_init(pg_loop_uv(loop), &a->idle);
 	uv_timer_init(pg_loop_uv(loop), &a->drain);
 	uv_timer_init(pg_loop_uv(loop), &a->rest);

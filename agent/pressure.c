@@ -8,15 +8,19 @@
 #include <uv.h>
 
 #include "proto/base/mem.h"
+#include "proto/mux/limits.h"
 
 enum {
-	LOOK_MS = 250,  /* while something is short */
+	LOOK_MS = 250, /* while something is short */
+	LANES_ALWAYS = 2,
 	FILES_KEPT = 8, /* for the control API: a laptop must be able to come back */
 };
 
 struct pg_pressure {
 	uv_timer_t timer;
 	struct pg_usage usage;
+	uint64_t held_bytes; /* by connections */
+	int lanes;
 	int code;
 	void (*changed)(void *ctx, int code);
 	void *ctx;
@@ -112,18 +116,46 @@ void pg_pressure_close(struct pg_pressure *p)
 		uv_close((uv_handle_t *)&p->timer, on_closed);
 }
 
+/* What was counted last and two for each connection since, as if none had ended: one more may have
+ * been opened to the app. */
 void pg_pressure_file(struct pg_pressure *p, int fd)
 {
-	if (p->code == 0 || p->usage.files < (uint64_t)fd + 1)
-		p->usage.files = (uint64_t)fd + 1; /* or more, when some above it are in use */
+	uint64_t below = (uint64_t)fd + 1;
+	p->usage.files = p->usage.files + 2 > below ? p->usage.files + 2 : below;
 	p->usage.files_max = files_max();
+	if (p->code == 0 && exceeds(p->usage.files, p->usage.files_max, PG_SHORT_PERCENT))
+		look(p);
+	else
+		judge(p);
+}
+
+static uint64_t bytes_of_lanes(int lanes)
+{
+	return lanes > 1 ? (uint64_t)(lanes - 1) * PG_LANE_BYTES : 0;
+}
+
+static void add_up(struct pg_pressure *p)
+{
+	p->usage.bytes = p->held_bytes + bytes_of_lanes(p->lanes);
 	judge(p);
 }
 
 void pg_pressure_bytes(struct pg_pressure *p, uint64_t bytes)
 {
-	p->usage.bytes = bytes;
-	judge(p);
+	p->held_bytes = bytes;
+	add_up(p);
+}
+
+void pg_pressure_lane(struct pg_pressure *p, int change)
+{
+	p->lanes += change;
+	add_up(p);
+}
+
+bool pg_pressure_takes_lane(const struct pg_pressure *p, bool is_first)
+{
+	uint64_t share = p->usage.bytes_max / (is_first ? 2 : 4);
+	return p->lanes < LANES_ALWAYS || bytes_of_lanes(p->lanes + 1) <= share;
 }
 
 int pg_pressure_code(const struct pg_pressure *p)

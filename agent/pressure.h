@@ -31,11 +31,21 @@ struct pg_pressure *pg_pressure_new(struct pg_loop *loop, uint64_t bytes_max,
 /* Frees after the loop's turn. NULL is allowed. */
 void pg_pressure_close(struct pg_pressure *p);
 
-/* A descriptor was opened just now: all below it are in use, as the kernel gives the lowest. */
+/* The connection `fd` was accepted just now. The kernel gives the lowest descriptor, so all below
+ * are in use; how many are above is not known, so they are counted before they may run short. */
 void pg_pressure_file(struct pg_pressure *p, int fd);
 
 /* What all connections together may hold from now on. */
 void pg_pressure_bytes(struct pg_pressure *p, uint64_t bytes);
+
+/* A lane was opened (1) or closed (-1): each may hold PG_LANE_BYTES. The first one is not counted,
+ * as no agent is without. */
+void pg_pressure_lane(struct pg_pressure *p, int change);
+
+/* Whether one more lane can be taken: the first of its session while all lanes together stay below
+ * half of the memory, another while they stay below a quarter; two can always be. So lanes alone
+ * never make a shortage. */
+bool pg_pressure_takes_lane(const struct pg_pressure *p, bool is_first);
 
 /* EMFILE, ENOMEM, or 0. */
 int pg_pressure_code(const struct pg_pressure *p);

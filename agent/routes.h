@@ -24,6 +24,8 @@ struct pg_facts {
 };
 
 struct pg_routes_events {
+	/* Whether a lane of that session can be taken now. NULL: always. */
+	bool (*has_room)(void *ctx, const uint8_t session[PG_SESSION_BYTES]);
 	/* A laptop has proved itself and been answered: `fd` is the lane's socket, the callee's
 	 * from now on; `extra` are the first bytes of the lane (borrowed). */
 	void (*linked)(void *ctx, int fd, const uint8_t session[PG_SESSION_BYTES],

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <uv.h>
 
-#include "agent/ports.h"
+#include "agent/ports_answer.h"
 #include "agent/takeover.h"
 #include "proto/base/mem.h"
 #include "proto/io/lane_sock.h"
@@ -13,7 +13,7 @@
 #include "proto/io/sock.h"
 #include "proto/mux/limits.h"
 
-enum { LISTENING_MAX = 4096, LANE_SILENT_US = 4500000 };
+enum { LANE_SILENT_US = 4500000 };
 
 struct lane {
 	struct pg_session *session;
@@ -24,7 +24,6 @@ struct lane {
 struct pg_session {
 	struct pg_session_config config;
 	struct lane lanes[PG_LANES_MAX];
-	struct pg_pool pool;          /* what the streams of all lanes may borrow */
 	struct lane *spoken;          /* by which the laptop spoke last; NULL: that is gone */
 	struct pg_takeover *takeover; /* one at a time; NULL: none is under way */
 	struct lane *asker;           /* who waits for it (NULL: gone), and its question */
@@ -293,37 +292,6 @@ static void stop_redirect(struct lane *lane, uint32_t request, uint32_t id)
 	answer_status(lane, request, &status);
 }
 
-/* The ports that something in the pod listens on: one entry per port and family. */
-static void answer_ports(struct lane *lane, uint32_t request)
-{
-	pg_auto_free struct pg_listening *found = pg_calloc(LISTENING_MAX, sizeof(*found));
-	pg_auto_free Podgraft__V1__Port *ports = pg_calloc(PG_PORTS_MAX, sizeof(*ports));
-	pg_auto_free Podgraft__V1__Port **list = pg_calloc(PG_PORTS_MAX, sizeof(*list));
-	Podgraft__V1__Ports answer = PODGRAFT__V1__PORTS__INIT;
-	Podgraft__V1__Control msg = PODGRAFT__V1__CONTROL__INIT;
-	struct pg_err err = { 0 };
-	size_t count = 0;
-	if (!found || !ports || !list)
-		return;
-	if (pg_ports_list(found, LISTENING_MAX, &count, &err) < 0)
-		pg_log(lane->session->config.log, PG_ERROR, "list listening sockets: %s", err.what);
-	for (size_t i = 0; i < count && answer.n_ports < PG_PORTS_MAX; i++) {
-		if (found[i].protocol != IPPROTO_TCP || found[i].port == 0)
-			continue;
-		Podgraft__V1__Port *port = &ports[answer.n_ports];
-		podgraft__v1__port__init(port);
-		port->port = found[i].port;
-		port->family = found[i].family;
-		port->loopback = pg_listening_is_loopback(&found[i]);
-		list[answer.n_ports++] = port;
-	}
-	answer.ports = list;
-	msg.request = request;
-	msg.body_case = PODGRAFT__V1__CONTROL__BODY_PORTS;
-	msg.ports = &answer;
-	say(lane, &msg);
-}
-
 static void tell_undone(struct lane *lane, uint32_t request, Podgraft__V1__Undone *undone)
 {
 	Podgraft__V1__Control msg = PODGRAFT__V1__CONTROL__INIT;
@@ -372,7 +340,7 @@ static void on_control(void *ctx, const Podgraft__V1__Control *msg)
 		stop_redirect(lane, msg->request, msg->redirect_stop->redirect);
 		break;
 	case PODGRAFT__V1__CONTROL__BODY_PORTS_REQUEST:
-		answer_ports(lane, msg->request);
+		pg_ports_answer(lane->link, msg->request, lane->session->config.log);
 		break;
 	case PODGRAFT__V1__CONTROL__BODY_UNDO:
 		undo(lane, msg->request, msg->undo->by);
@@ -391,6 +359,13 @@ static void on_control(void *ctx, const Podgraft__V1__Control *msg)
 	}
 }
 
+static void free_link(struct lane *lane)
+{
+	if (lane->link)
+		pg_pressure_lane(lane->session->config.pressure, -1);
+	pg_link_free(pg_take_ptr(&lane->link));
+}
+
 static void end_lane(struct lane *lane)
 {
 	struct pg_session *s = lane->session;
@@ -398,7 +373,7 @@ static void end_lane(struct lane *lane)
 		s->spoken = NULL;
 	if (s->asker == lane)
 		s->asker = NULL;
-	pg_link_free(pg_take_ptr(&lane->link));
+	free_link(lane);
 }
 
 /* What was said by it last may not have arrived: the other lanes say it again. */
@@ -421,7 +396,6 @@ struct pg_session *pg_session_new(const struct pg_session_config *config)
 	s->config = *config;
 	for (int i = 0; i < PG_LANES_MAX; i++)
 		s->lanes[i].session = s;
-	s->pool.bytes = PG_POOL_AGENT;
 	uv_idle_init(pg_loop_uv(config->loop), &s->reaper);
 	s->reaper.data = s;
 	return s;
@@ -444,7 +418,7 @@ int pg_session_lane(struct pg_session *s, int fd, const uint8_t *extra, size_t n
 	}
 	lane->resting = false;
 	struct pg_link_config config = { .max_streams = s->config.max_streams,
-					 .pool = &s->pool,
+					 .pool = s->config.pool,
 					 .events = { .control = on_control,
 						     .ended = on_link_ended },
 					 .ctx = lane };
@@ -452,7 +426,17 @@ int pg_session_lane(struct pg_session *s, int fd, const uint8_t *extra, size_t n
 	int rc = pg_lane_sock_new(s->config.loop, fd, (struct pg_lane_events){ 0 }, NULL, &carrier);
 	if (rc == 0)
 		rc = pg_link_new(s->config.loop, carrier, &config, extra, n, &lane->link);
+	if (rc == 0)
+		pg_pressure_lane(s->config.pressure, 1);
 	return rc;
+}
+
+int pg_session_lanes(const struct pg_session *s)
+{
+	int n = 0;
+	for (int i = 0; i < PG_LANES_MAX; i++)
+		n += s->lanes[i].link != NULL;
+	return n;
 }
 
 const uint8_t *pg_session_id(const struct pg_session *s)
@@ -470,7 +454,7 @@ void pg_session_free(struct pg_session *s)
 	pg_takeover_cancel(s->takeover);
 	pg_redirects_stop_all(s->config.redirects, s);
 	for (int i = 0; i < PG_LANES_MAX; i++)
-		pg_link_free(s->lanes[i].link);
+		free_link(&s->lanes[i]);
 	uv_close((uv_handle_t *)&s->reaper, on_closed);
 }
 
@@ -478,12 +462,9 @@ void pg_session_free(struct pg_session *s)
 static void on_reap(uv_idle_t *idle)
 {
 	struct pg_session *s = idle->data;
-	bool alive = false;
 	uv_idle_stop(idle);
 	s->reaping = false;
-	for (int i = 0; i < PG_LANES_MAX; i++)
-		alive = alive || s->lanes[i].link;
-	if (alive && !s->over)
+	if (pg_session_lanes(s) > 0 && !s->over)
 		return;
 	pg_redirects_leave(s->config.redirects, s); /* after a goodbye there are none */
 	s->config.ended(s->config.ctx, s);

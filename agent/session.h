@@ -16,6 +16,8 @@ struct pg_session_config {
 	const struct pg_log *log;
 	struct pg_redirects *redirects;
 	struct pg_connections *connections;
+	struct pg_pressure *pressure; /* hears of every lane */
+	struct pg_pool *pool;         /* what the streams of all sessions may borrow */
 	uint8_t id[PG_SESSION_BYTES];
 	size_t max_streams;
 	/* The laptop of `asker` wants everything of this agent to end, for `by`: tells the other
@@ -34,6 +36,9 @@ int pg_session_lane(struct pg_session *s, int fd, const uint8_t *extra, size_t n
 
 /* Tells the laptop that the agent ends. */
 void pg_session_tell_undone(struct pg_session *s, Podgraft__V1__Undone *undone);
+
+/* Those that are open. */
+int pg_session_lanes(const struct pg_session *s);
 
 const uint8_t *pg_session_id(const struct pg_session *s);
 

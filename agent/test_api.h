@@ -30,6 +30,7 @@ struct fixture {
 	struct pg_identity id;
 	struct pg_keys laptop;
 	const void *test_case; /* a row of a table, or NULL */
+	bool full;             /* no room for a lane */
 	int linked, link_fd;   /* how often, and the last one */
 	uint8_t session[PG_SESSION_BYTES];
 	char extra[64];
@@ -42,6 +43,12 @@ struct reply {
 	const char *body; /* in text */
 	size_t body_len;
 };
+
+static inline bool has_room(void *ctx, const uint8_t session[PG_SESSION_BYTES])
+{
+	(void)session;
+	return !((struct fixture *)ctx)->full;
+}
 
 static inline void on_linked(void *ctx, int fd, const uint8_t session[PG_SESSION_BYTES],
 			     const uint8_t *extra, size_t n)
@@ -75,7 +82,9 @@ static inline void tell_facts(void *ctx, struct pg_facts *out)
 
 static inline int set_up(void **state)
 {
-	static const struct pg_routes_events events = { .linked = on_linked, .info = tell_facts };
+	static const struct pg_routes_events events = { .has_room = has_room,
+							.linked = on_linked,
+							.info = tell_facts };
 	struct fixture *f = calloc(1, sizeof(*f));
 	struct pg_err err;
 	assert_int_equal(pg_auth_init(), 0);

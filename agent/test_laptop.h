@@ -44,6 +44,7 @@ struct world {
 	struct pg_pressure *pressure;
 	struct pg_redirects *redirects;
 	struct pg_connections *connections;
+	struct pg_pool pool; /* of the agent */
 	struct laptop laptops[LAPTOPS];
 	int app[2]; /* listeners: IPv4, IPv6 */
 	int local;  /* the laptop's; -1: nobody listens there */
@@ -190,6 +191,8 @@ PG_UNUSED static int begin_session(struct world *w, struct laptop *l)
 					    .log = &w->log,
 					    .redirects = w->redirects,
 					    .connections = w->connections,
+					    .pressure = w->pressure,
+					    .pool = &w->pool,
 					    .max_streams = MAX_STREAMS,
 					    .undo = on_undo,
 					    .ended = on_session_ended,
@@ -286,6 +289,7 @@ PG_UNUSED static int set_up(void **state)
 	if (netns_make(&w->ns) < 0)
 		return -1;
 	w->loop = pg_loop_new(&err);
+	w->pool.bytes = PG_POOL_AGENT;
 	w->pressure = pg_pressure_new(w->loop, room ? *room : 1 << 30, on_shortage, w);
 	w->redirects = pg_redirects_new(w->loop, &w->log, "test", w->pressure, &orphans, w);
 	w->connections = pg_connections_new(w->loop, &w->log, w->pressure, &events, w);

@@ -11,6 +11,7 @@
 
 #include "agent/pressure.h"
 #include "proto/base/mem.h"
+#include "proto/mux/limits.h"
 
 struct usage_case {
 	const char *name;
@@ -96,13 +97,22 @@ static void turn(struct seen *s, uint64_t ms)
 	pg_loop_wait(s->loop, &never, pg_loop_now_ms(s->loop) + ms);
 }
 
+/* Some were there already, with numbers of whoever started us. */
+static int count_open(void)
+{
+	int n = 0;
+	for (int fd = 0; fd < 1024; fd++)
+		n += fcntl(fd, F_GETFD) >= 0;
+	return n;
+}
+
 static void descriptors_run_out_and_come_back(void **state)
 {
 	struct seen *s = *state;
 	while (pg_pressure_code(s->pressure) == 0)
 		assert_true(open_one(s));
 	assert_int_equal(s->code, EMFILE);
-	assert_int_equal(s->files[s->count - 1], FILES * PG_SHORT_PERCENT / 100);
+	assert_int_equal(count_open(), FILES * PG_SHORT_PERCENT / 100 + 1);
 	while (pg_pressure_has_room(s->pressure))
 		assert_true(open_one(s));
 	assert_true(open_one(s)); /* what is kept for the control API */
@@ -117,6 +127,27 @@ static void descriptors_run_out_and_come_back(void **state)
 	assert_int_equal(s->changes, 2);
 	assert_int_equal(s->code, 0);
 	assert_true(pg_pressure_has_room(s->pressure));
+}
+
+/* Low numbers that are free again hide those above them that are in use. */
+static void descriptors_above_a_hole_count(void **state)
+{
+	struct seen *s = *state;
+	while (s->count < FILES * 70 / 100)
+		assert_true(open_one(s));
+	assert_int_equal(s->changes, 0);
+	int low = s->files[0];
+	close(low);
+	for (int i = 0; i < 3; i++) { /* more above, of which only the hole's is told */
+		s->files[s->count] = fcntl(s->files[1], F_DUPFD_CLOEXEC, FILES - 4 + i);
+		assert_true(s->files[s->count++] >= 0);
+	}
+	int at = s->count;
+	while (pg_pressure_code(s->pressure) == 0)
+		assert_true(open_one(s));
+	s->files[0] = s->files[at]; /* the hole is filled */
+	assert_int_equal(count_open(), FILES * PG_SHORT_PERCENT / 100 + 1);
+	s->files[at] = s->files[--s->count];
 }
 
 static void a_limit_that_is_lowered_counts_at_once(void **state)
@@ -149,17 +180,58 @@ static void memory_runs_out_and_comes_back(void **state)
 	assert_int_equal(s->code, 0);
 }
 
+static void every_lane_but_the_first_counts(void **state)
+{
+	struct seen *s = *state;
+	pg_pressure_close(s->pressure);
+	s->pressure = pg_pressure_new(s->loop, 10 * PG_LANE_BYTES, on_changed, s);
+	pg_pressure_lane(s->pressure, 1);
+	pg_pressure_bytes(s->pressure, 9 * PG_LANE_BYTES);
+	assert_int_equal(s->changes, 0);
+	pg_pressure_lane(s->pressure, 1);
+	assert_int_equal(s->code, ENOMEM);
+	pg_pressure_bytes(s->pressure, 7 * PG_LANE_BYTES);
+	assert_int_equal(s->code, ENOMEM); /* 80 % */
+	pg_pressure_lane(s->pressure, -1);
+	assert_int_equal(s->code, 0);
+}
+
+/* How many lanes are taken, of one session or each of another, with room for so many. */
+static int lanes_with(struct seen *s, unsigned room, bool of_one_session)
+{
+	int n = 0;
+	pg_pressure_close(s->pressure);
+	s->pressure = pg_pressure_new(s->loop, (uint64_t)room * PG_LANE_BYTES, on_changed, s);
+	while (n < 1000 && pg_pressure_takes_lane(s->pressure, n == 0 || !of_one_session)) {
+		pg_pressure_lane(s->pressure, 1);
+		n++;
+	}
+	assert_int_equal(pg_pressure_code(s->pressure), 0);
+	return n;
+}
+
+static void lanes_alone_make_no_shortage(void **state)
+{
+	struct seen *s = *state;
+	assert_int_equal(lanes_with(s, 40, true), 11);  /* the first, and a quarter of the room */
+	assert_int_equal(lanes_with(s, 40, false), 21); /* the first, and half of it */
+	assert_int_equal(lanes_with(s, 3, true), 2);    /* the least */
+	assert_int_equal(lanes_with(s, 3, false), 2);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+enum { TESTS = 6 }; /* beside the table */
 
 int main(void)
 {
-	struct CMUnitTest tests[PG_LEN(cases) + 3] = {
-		TEST(descriptors_run_out_and_come_back),
-		TEST(a_limit_that_is_lowered_counts_at_once),
-		TEST(memory_runs_out_and_comes_back),
+	struct CMUnitTest tests[PG_LEN(cases) + TESTS] = {
+		TEST(descriptors_run_out_and_come_back),      TEST(descriptors_above_a_hole_count),
+		TEST(a_limit_that_is_lowered_counts_at_once), TEST(memory_runs_out_and_comes_back),
+		TEST(every_lane_but_the_first_counts),        TEST(lanes_alone_make_no_shortage),
 	};
 	for (size_t i = 0; i < PG_LEN(cases); i++)
-		tests[i + 3] = (struct CMUnitTest){ cases[i].name, tells_a_shortage, NULL, NULL,
-						    &cases[i] };
+		tests[i + TESTS] = (struct CMUnitTest){ cases[i].name, tells_a_shortage, NULL, NULL,
+							&cases[i] };
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -276,6 +276,22 @@ static void a_failed_proof_leaves_its_challenge_to_the_laptop(void **state)
 	assert_int_equal(f->linked, 1);
 }
 
+static void a_link_without_room_is_refused_in_words(void **state)
+{
+	struct fixture *f = *state;
+	struct pg_statement st;
+	static struct reply r;
+	char authz[PG_AUTHZ_MAX], request[1024];
+	f->full = true;
+	prepare(f, PG_PURPOSE_LINK, &st);
+	sign(f, &st, authz);
+	link_request(authz, request, sizeof(request));
+	ask(f, request, &r);
+	assert_int_equal(r.status, 503);
+	assert_non_null(strstr(r.body, "no memory for one more link"));
+	assert_int_equal(f->linked, 0);
+}
+
 /* As many proofs as anybody may give in 10 s, from one who has the key: then no more. */
 static void proofs_in_ten_seconds_are_bounded(void **state)
 {
@@ -319,6 +335,7 @@ int main(void)
 		TEST(processes_are_read_as_json),
 		TEST(info_is_read_as_protobuf),
 		TEST(processes_are_read_as_protobuf),
+		TEST(a_link_without_room_is_refused_in_words),
 		TEST(a_failed_proof_leaves_its_challenge_to_the_laptop),
 		TEST(proofs_in_ten_seconds_are_bounded),
 		TEST(the_agents_own_signature_does_not_do),

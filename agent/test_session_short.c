@@ -6,7 +6,7 @@
 
 enum { CLIENTS = 64 };
 
-static uint64_t small_room = 8 * PG_BY_APP_BYTES;
+static uint64_t small_room = 8 * PG_BY_APP_BYTES, four_lanes = 4 * PG_LANE_BYTES;
 
 static const Podgraft__V1__RedirectState
 	ARMED = PODGRAFT__V1__REDIRECT_STATE__REDIRECT_STATE_ARMED,
@@ -130,6 +130,26 @@ static void without_a_fallback_clients_are_reset(void **state)
 	assert_int_equal(who_answers(w, POD4), LAPTOP);
 }
 
+/* Its own and those of other laptops, until they end. */
+static void lanes_of_every_session_count(void **state)
+{
+	struct world *w = *state;
+	struct laptop *ann = &w->laptops[0], *bob = &w->laptops[1];
+	assert_int_equal(add_lane(ann, 1, NULL), 0);
+	assert_int_equal(pg_session_lanes(ann->session), 2);
+	assert_true(pg_pressure_takes_lane(w->pressure, true));
+	assert_int_equal(begin_session(w, bob), 0);
+	assert_int_equal(add_lane(bob, 0, NULL), 0);
+	assert_false(pg_pressure_takes_lane(w->pressure, true));
+	say_goodbye(bob);
+	turn(w, 20);
+	assert_null(bob->session);
+	assert_true(pg_pressure_takes_lane(w->pressure, true));
+	pg_link_free(pg_take_ptr(&ann->lanes[1]));
+	turn(w, 20);
+	assert_true(pg_pressure_takes_lane(w->pressure, false));
+}
+
 #define TEST(name, room) cmocka_unit_test_prestate_setup_teardown(name, set_up, tear_down, room)
 
 int main(void)
@@ -140,6 +160,7 @@ int main(void)
 		TEST(a_redirect_that_starts_meanwhile_is_parked_at_once, &small_room),
 		TEST(what_was_parked_by_the_laptop_stays_so, &small_room),
 		TEST(without_a_fallback_clients_are_reset, &small_room),
+		TEST(lanes_of_every_session_count, &four_lanes),
 	};
 	return cmocka_run_group_tests_name("session_short", tests, NULL, NULL);
 }

@@ -14,7 +14,8 @@ enum {
 	/* Lanes of one session: as many goroutines at each station of the way as carry its bytes.
 	 */
 	PG_LANES_MAX = 8,
-	/* Growth of all streams of one session together, from design section 4. */
+	/* Growth of all streams of a laptop's session, or of an agent, together, from design
+	 * section 4. */
 	PG_POOL_LAPTOP = 16 << 20,
 	PG_POOL_AGENT = 8 << 20,
 	/* One stream borrows at most a quarter of the pool. */
@@ -27,6 +28,10 @@ enum {
 	PG_OPEN_QUEUE = 1 << 20,
 	PG_CONTROL_QUEUE = 256 << 10,
 	PG_REFUSED_QUEUE = 64 << 10,
+	/* Hence what a lane holds at most, with the frame that arrives, and what is not its
+	 * streams'.
+	 */
+	PG_LANE_BYTES = PG_OPEN_QUEUE + PG_CONTROL_QUEUE + PG_REFUSED_QUEUE + (64 << 10),
 	/* PINGs not yet answered: a peer sends one and waits for its PONG. */
 	PG_PONG_QUEUE = 16,
 	/* Heartbeat: a ping each second under load, three when idle; 10 s of silence is the end. */
