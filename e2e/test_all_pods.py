@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import re
 import signal
 import socket
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.kubeconfigs import Access, config
+from harness.kubeconfigs import Access, by_plugin, config, credential, plugin
 from harness.tools import Load, LocalServer, free_port, peer, stop
 from harness.waiting import stretched, until
 from harness.workloads import apply, pod, service, template, web, workload
@@ -247,3 +248,58 @@ def test_a_second_ctrl_c_cuts_what_is_draining(cluster, same_user, deployment, l
     until(lambda: are_gone(members), timeout=5, what="the end of every process")
     for one in open_ones:
         one.close()
+
+
+@pytest.fixture
+def on_terminal(same_user):
+    """Starts podgraft with a terminal as its standard input and error: the process, and the terminal's other end."""
+    made = []
+
+    def start(words, env):
+        ours, theirs = pty.openpty()
+        process = subprocess.Popen(same_user.command(*words), env={**same_user.env, **env}, stdin=theirs, stdout=subprocess.DEVNULL,
+                                   stderr=theirs, start_new_session=True)
+        os.close(theirs)
+        made.append((process, ours))
+        return process, ours
+    yield start
+    for process, ours in made:
+        stop(process, signal.SIGINT)
+        os.close(ours)
+
+
+def read_until(terminal, what, timeout=30):
+    """What was shown, up to `what`."""
+    said, end = "", time.monotonic() + stretched(timeout)
+    while what not in said:
+        assert time.monotonic() < end, said
+        try:
+            said += os.read(terminal, 65536).decode(errors="replace")
+        except OSError:  # it has ended
+            raise AssertionError(said) from None
+    return said
+
+
+def test_a_plugin_that_asks_on_the_terminal_asks_once_for_all_pods(cluster, same_user, deployment, laptop_http, tmp_path, on_terminal):
+    """Its answer is kept for a member that is started later."""
+    access = Access(cluster)
+    path = plugin(tmp_path, 'test -t 0 || exit 1; printf "password: " >&2; read -r word; test "$word" = sesame || exit 1\n'
+                  + credential(token=access.token))
+    env = {"KUBECONFIG": str(config(tmp_path, access.trusted(), by_plugin(path, interactiveMode="Always")))}
+    words = ["redirect", *same_user.graft, "-l", f"app={deployment}", f"8080:{laptop_http.ports['http']}", "--all-pods"]
+    process, terminal = on_terminal(words, env)
+    read_until(terminal, "password: ")
+    os.write(terminal, b"sesame\n")
+    until(lambda: all_reach(cluster, deployment, "laptop", 3), what="three redirected pods")
+    os.kill(members_of(process)[0], signal.SIGKILL)
+    read_until(terminal, "was killed or has crashed")
+    until(lambda: all_reach(cluster, deployment, "laptop", 3), timeout=40, what="three redirected pods again")
+    assert len((tmp_path / "runs").read_text()) == 1
+
+
+def test_without_a_terminal_a_plugin_that_needs_one_is_refused_before_any_pod(cluster, same_user, deployment, tmp_path):
+    path = plugin(tmp_path, "exit 1")
+    env = {"KUBECONFIG": str(config(tmp_path, Access(cluster).trusted(), by_plugin(path, interactiveMode="Always")))}
+    done = same_user.run("redirect", "-l", f"app={deployment}", "8080", "--all-pods", env=env)
+    assert done.returncode == 3 and "it wants a terminal" in done.stderr and "hint: run podgraft on a terminal" in done.stderr
+    assert "pod '" not in done.stderr and not (tmp_path / "runs").exists()

@@ -18,8 +18,9 @@ struct pg_app {
 	/* SIGINT, SIGTERM or SIGHUP has come: every wait ends with -ECANCELED, and a second one
 	 * ends the process. A command that wants the signals itself calls pg_loop_on_signal(). */
 	int signo;
-	const struct pg_platform *waits; /* see pg_app_show_waits() */
-	const char *waits_for;           /* what a command itself waits for, or NULL; borrowed */
+	const struct pg_platform *waits;                /* see pg_app_show_waits() */
+	const struct pg_credential_source *credentials; /* of one of many pods; else NULL */
+	const char *waits_for; /* what a command itself waits for, or NULL; borrowed */
 };
 
 struct pg_command {

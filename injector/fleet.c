@@ -55,7 +55,7 @@ void pg_fleet_init(struct pg_fleet *f, struct pg_app *app)
 	f->config = (struct pg_post_config){ app, &f->news, on_ended, f };
 }
 
-static struct pg_post *find(struct pg_fleet *f, const char *uid)
+struct pg_post *pg_fleet_find(struct pg_fleet *f, const char *uid)
 {
 	for (size_t i = 0; i < f->count; i++)
 		if (strcmp(f->posts[i]->uid, uid) == 0)
@@ -95,7 +95,7 @@ static void let_go(struct pg_fleet *f, struct pg_post *p)
 
 int pg_fleet_take(struct pg_fleet *f, const struct pg_pod_change *change, struct pg_err *err)
 {
-	struct pg_post *p = find(f, change->uid);
+	struct pg_post *p = pg_fleet_find(f, change->uid);
 	if (f->leaving)
 		return 0;
 	if (p && change->is_gone)

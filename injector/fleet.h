@@ -28,6 +28,9 @@ void pg_fleet_init(struct pg_fleet *f, struct pg_app *app);
 /* What has become of a pod. */
 int pg_fleet_take(struct pg_fleet *f, const struct pg_pod_change *change, struct pg_err *err);
 
+/* The pod of that uid, until it has gone; NULL: there is none. */
+struct pg_post *pg_fleet_find(struct pg_fleet *f, const char *uid);
+
 /* How many are redirected; are so or have failed; have a podgraft that runs. */
 size_t pg_fleet_up(const struct pg_fleet *f);
 size_t pg_fleet_settled(const struct pg_fleet *f);

@@ -2,10 +2,12 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <string.h>
 
 #include "injector/back_off.h"
 #include "injector/child.h"
 #include "injector/fleet.h"
+#include "injector/lines.h"
 #include "injector/pod_job.h"
 #include "proto/base/mem.h"
 
@@ -67,12 +69,39 @@ static int none_appeared(const struct run *r, struct pg_err *err)
 		       "is it scaled to 0, or in another namespace (-n)? kubectl get pods");
 }
 
+/* Members that need a credential get it from here: a plugin may want the terminal, and is run once
+ * for all of them. */
+static int give_credentials(struct run *r, struct pg_err *err)
+{
+	struct pg_platform *platform = r->job.platform;
+	int rc = 0;
+	for (size_t i = 0; rc == 0 && i < r->fleet.count; i++) {
+		struct pg_post *p = r->fleet.posts[i];
+		struct pg_buf line = PG_BUF_INIT(PG_LINE_MAX);
+		if (!p->wants_credential)
+			continue;
+		pg_output_status_clear(&r->app->out);
+		char uid[sizeof(p->uid)];
+		memcpy(uid, p->uid, sizeof(uid));
+		rc = platform->ops->credential(platform, p->credential, &line, err);
+		p = pg_fleet_find(&r->fleet, uid); /* meanwhile it may have gone */
+		if (rc == 0 && p)
+			pg_post_give_credential(p, pg_buf_str(&line), line.len);
+		if (line.data)
+			explicit_bzero(line.data, line.len);
+		pg_buf_fini(&line);
+	}
+	return rc;
+}
+
 /* Looks after the pods, and starts "-- COMMAND" once every pod of the beginning is redirected, or
  * cannot be. */
 static int tick(struct run *r, struct pg_err *err)
 {
 	struct pg_fleet *f = &r->fleet;
 	int rc = pg_fleet_tick(f, err);
+	if (rc == 0)
+		rc = give_credentials(r, err);
 	if (rc < 0)
 		return rc;
 	if (r->ops->command && !r->child && f->was_up && pg_fleet_settled(f) == f->count)

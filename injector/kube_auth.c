@@ -21,9 +21,11 @@ struct pg_kube_auth {
 	char *file_token;
 	uint64_t file_read_ms; /* when; 0: not yet, or to be read again */
 	struct pg_exec_answer answer;
+	unsigned number; /* of the newest answer; 0: there was none */
 	bool has_answer;
-	unsigned answer_uses; /* how many peers carried it */
-	bool ran_again;       /* the answer was fetched because of a refusal */
+	const struct pg_credential_source *source; /* of answers; NULL: the plugin */
+	unsigned answer_uses;                      /* how many peers carried it */
+	bool ran_again;                            /* the answer was fetched because of a refusal */
 	bool running;
 };
 
@@ -115,23 +117,51 @@ static int refresh_file(struct pg_kube_auth *a, struct pg_err *err)
 	return 0;
 }
 
+static bool is_good(const struct pg_kube_auth *a)
+{
+	return a->has_answer && (int64_t)time(NULL) < a->answer.expires_s;
+}
+
 static int refresh_plugin(struct pg_kube_auth *a, struct pg_err *err)
 {
 	struct pg_exec_answer fresh;
-	if (a->has_answer && (int64_t)time(NULL) < a->answer.expires_s) {
+	unsigned number = a->number + 1;
+	if (is_good(a)) {
 		a->answer_uses++;
 		return 0;
 	}
 	assert(!a->running); /* straight-line code runs one at a time */
 	a->running = true;
-	int rc = pg_exec_run(a->loop, a->config, &fresh, err);
+	int rc = a->source ? a->source->ask(a->source->ctx, a->number, &fresh, &number, err)
+			   : pg_exec_run(a->loop, a->config, &fresh, err);
 	a->running = false;
 	if (rc < 0)
 		return rc;
 	pg_exec_answer_fini(&a->answer);
 	a->answer = fresh;
+	a->number = number;
 	a->has_answer = true;
 	a->answer_uses = 1;
+	return 0;
+}
+
+void pg_kube_auth_from(struct pg_kube_auth *a, const struct pg_credential_source *source)
+{
+	a->source = source;
+}
+
+int pg_kube_auth_share(struct pg_kube_auth *a, unsigned after, const struct pg_exec_answer **out,
+		       unsigned *number_out, struct pg_err *err)
+{
+	if (!a->config->exec || a->config->token_file)
+		return pg_fail(err, -ENOENT, "there is no credential plugin");
+	if (a->number <= after) /* the one that we have was refused, or has expired */
+		a->has_answer = false;
+	int rc = refresh_plugin(a, err);
+	if (rc < 0)
+		return rc;
+	*out = &a->answer;
+	*number_out = a->number;
 	return 0;
 }
 

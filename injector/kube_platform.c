@@ -76,6 +76,19 @@ static void kube_unfollow(struct pg_platform *p, struct pg_pod_follow *f)
 	pg_kube_follow_free(f);
 }
 
+/* Takes the failure too: whoever asks has to hear of it. */
+static int kube_credential(struct pg_platform *p, unsigned after, struct pg_buf *line,
+			   struct pg_err *err)
+{
+	const struct pg_exec_answer *answer;
+	struct pg_err why = { .code = 0 };
+	unsigned number;
+	int rc = pg_kube_auth_share(kube_of(p)->api.auth, after, &answer, &number, &why);
+	rc = rc == 0 ? pg_credential_line(answer, number, line)
+		     : pg_credential_failure_line(&why, line);
+	return rc < 0 ? pg_fail(err, rc, "pass credentials on") : 0;
+}
+
 static int kube_service(struct pg_platform *p, const char *ns, const char *name,
 			struct pg_network out[PG_SERVICE_ADDRESSES], size_t *count_out,
 			struct pg_err *err)
@@ -309,6 +322,7 @@ static const struct pg_platform_ops kube_ops = {
 	.follow = kube_follow,
 	.next = kube_next,
 	.unfollow = kube_unfollow,
+	.credential = kube_credential,
 	.plan = kube_plan,
 	.service = kube_service,
 	.graft = kube_graft,
@@ -356,6 +370,8 @@ struct pg_platform *pg_kubernetes_new(struct pg_loop *loop, const struct pg_kube
 	k->start_ms = options->start_ms ? options->start_ms : START_MS;
 	k->api.log = log;
 	int rc = open_parts(k, loop, flags, &inner);
+	if (rc == 0 && options->credentials)
+		pg_kube_auth_from(k->api.auth, options->credentials);
 	if (rc == 0)
 		rc = pg_kube_dialer_init(&k->dialer, &k->api, k->config.server, k->state_dir,
 					 options->transport, &inner);

@@ -1,4 +1,5 @@
 #pragma once
+#include "injector/credential.h"
 #include "injector/kubeconfig.h"
 #include "injector/platform.h"
 #include "proto/base/log.h"
@@ -10,7 +11,8 @@
 
 struct pg_kube_options {
 	const char *transport; /* "auto", "spdy", "tunnel" or "websocket"; NULL: auto */
-	uint64_t start_ms;     /* for an agent to pull, start and listen; 0: 60 s */
+	const struct pg_credential_source *credentials; /* instead of a plugin's; NULL; borrowed */
+	uint64_t start_ms; /* for an agent to pull, start and listen; 0: 60 s */
 };
 
 /* NULL with *err set: a bad kubeconfig or flag (PG_USER, PG_CLUSTER), an unknown transport, no

@@ -143,6 +143,33 @@ void pg_member_signal(struct pg_member *m, int signo)
 		uv_process_kill(&m->process, signo);
 }
 
+struct letter {
+	uv_write_t request;
+	size_t size;
+	char text[];
+};
+
+static void on_written(uv_write_t *request, int status)
+{
+	struct letter *letter = request->data;
+	(void)status; /* one that has ended needs it no more */
+	explicit_bzero(letter->text, letter->size);
+	free(letter);
+}
+
+void pg_member_tell(struct pg_member *m, const char *text, size_t size)
+{
+	struct letter *letter = m->has_exited ? NULL : pg_calloc(1, sizeof(*letter) + size);
+	if (!letter)
+		return;
+	letter->request.data = letter;
+	letter->size = size;
+	memcpy(letter->text, text, size);
+	const uv_buf_t buf = uv_buf_init(letter->text, (unsigned)size);
+	if (uv_write(&letter->request, (uv_stream_t *)&m->leash, &buf, 1, on_written) < 0)
+		on_written(&letter->request, 0);
+}
+
 void pg_member_free(struct pg_member *m)
 {
 	if (!m)

@@ -25,5 +25,9 @@ int pg_member_start(struct pg_loop *loop, const char *const *argv,
 
 void pg_member_signal(struct pg_member *m, int signo);
 
+/* Writes to its standard input, which it reads on: a copy, wiped when it is gone. Lost when the
+ * member has ended. */
+void pg_member_tell(struct pg_member *m, const char *text, size_t size);
+
 /* Frees it, once it has ended; NULL is allowed. */
 void pg_member_free(struct pg_member *m);

@@ -4,6 +4,7 @@
 #include <stdint.h>
 
 #include "injector/pod_probes.h"
+#include "proto/base/buf.h"
 #include "proto/base/err.h"
 #include "proto/io/lane.h"
 #include "proto/io/loop.h"
@@ -119,6 +120,10 @@ struct pg_platform_ops {
 	int (*next)(struct pg_platform *p, struct pg_pod_follow *f, uint64_t deadline_ms,
 		    struct pg_pod_change *out, struct pg_err *err);
 	void (*unfollow)(struct pg_platform *p, struct pg_pod_follow *f); /* NULL is allowed */
+	/* Adds the line that tells another podgraft of ours the credential after number `after`
+	 * (credential.h), or why there is none. May ask the person. */
+	int (*credential)(struct pg_platform *p, unsigned after, struct pg_buf *line,
+			  struct pg_err *err);
 	/* Gathers what a plan for the target says, and changes nothing. A target that we may not
 	 * read is no failure. */
 	int (*plan)(struct pg_platform *p, const struct pg_target_spec *target,

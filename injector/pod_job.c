@@ -52,7 +52,8 @@ int pg_pod_job_open(struct pg_app *app, const struct pg_pod_values *values, cons
 	int rc = check_words(app, target, values->selector, err);
 	if (rc < 0)
 		return rc;
-	struct pg_kube_options options = { .transport = pg_transports[values->transport] };
+	struct pg_kube_options options = { .transport = pg_transports[values->transport],
+					   .credentials = app->credentials };
 	out->platform = pg_kubernetes_new(app->loop, &app->kube, &options, &app->out.log, err);
 	if (!out->platform)
 		return err->code;

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -151,6 +152,7 @@ static void take_event(struct pg_post *p, const struct pg_told *told)
 		say_taken(p, event);
 		break;
 	case PG_TOLD_STATUS: /* ours alone */
+	case PG_TOLD_CREDENTIAL:
 	case PG_TOLD_ERROR:
 	case PG_TOLD_OTHER:
 		break;
@@ -168,6 +170,10 @@ static void on_told(void *ctx, const char *line, size_t size)
 		p->error = json_incref(told.object);
 	} else if (told.kind == PG_TOLD_STATUS) {
 		take_status(p, told.object);
+	} else if (told.kind == PG_TOLD_CREDENTIAL) {
+		json_int_t after = pg_told_count(told.object, "after");
+		p->credential = after < UINT_MAX ? (unsigned)after : UINT_MAX;
+		p->wants_credential = true;
 	} else {
 		take_event(p, &told);
 		pass_on(p, told.object);
@@ -232,7 +238,7 @@ static void on_ended(void *ctx, int status)
 	unsigned doublings = p->failures < AGAIN_DOUBLINGS ? p->failures : AGAIN_DOUBLINGS;
 	pg_member_free(p->member);
 	p->member = NULL;
-	p->is_up = false;
+	p->is_up = p->wants_credential = false;
 	p->sums.open = 0;
 	p->before = p->sums;
 	if (!p->error)
@@ -269,6 +275,13 @@ void pg_post_signal(struct pg_post *p, int signo)
 {
 	if (p->member)
 		pg_member_signal(p->member, signo);
+}
+
+void pg_post_give_credential(struct pg_post *p, const char *line, size_t size)
+{
+	p->wants_credential = false;
+	if (p->member)
+		pg_member_tell(p->member, line, size);
 }
 
 void pg_post_free(struct pg_post *p)

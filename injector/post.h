@@ -36,6 +36,8 @@ struct pg_post { /* read-only outside, but for the mark of its owner */
 	struct pg_rate words; /* of its standard error */
 	struct pg_post_sums sums;
 	struct pg_post_sums before; /* of its podgrafts that have ended */
+	bool wants_credential;      /* newer than ... */
+	unsigned credential;        /* ... this number, the one that it has */
 	bool is_gone;               /* a mark: the pod was deleted, or has ended */
 };
 
@@ -47,6 +49,9 @@ int pg_post_start(struct pg_post *p, struct pg_err *err);
 
 /* For its podgraft, if one runs. */
 void pg_post_signal(struct pg_post *p, int signo);
+
+/* Hands over what it wanted. */
+void pg_post_give_credential(struct pg_post *p, const char *line, size_t size);
 
 /* Without a podgraft that runs. */
 void pg_post_free(struct pg_post *p);

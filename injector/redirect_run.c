@@ -185,7 +185,9 @@ int pg_redirect_run(struct pg_app *app, const struct pg_redirect_values *values,
 	pg_owner_name(r->owner);
 	struct pg_leash *leash = NULL;
 	if (values->pod.only)
-		leash = pg_leash_new(app->loop, err);
+		leash = pg_leash_new(app->loop, &app->out, err);
+	if (leash)
+		app->credentials = pg_leash_credentials(leash);
 	int rc = values->pod.only && !leash ? err->code : 0;
 	if (rc == 0)
 		rc = pg_pod_job_begin(app, &values->pod, target, PG_PROFILE_REDIRECT, &r->job, err);

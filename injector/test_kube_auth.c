@@ -306,6 +306,72 @@ static void a_plugin_that_wants_a_terminal_is_refused_without_one(void **state)
 	end(&f);
 }
 
+/* Answers "given-N", with the number after the one that the asker has. */
+static int give(void *ctx, unsigned after, struct pg_exec_answer *out, unsigned *number_out,
+		struct pg_err *err)
+{
+	unsigned *asked = ctx;
+	(*asked)++;
+	if (after >= 2)
+		return pg_fail(err, -EPERM, "no more.");
+	*number_out = after + 1;
+	*out = (struct pg_exec_answer){ .token = pg_asprintf("given-%u", after + 1),
+					.expires_s = INT64_MAX };
+	return 0;
+}
+
+static void answers_of_another_process_take_the_place_of_the_plugin(void **state)
+{
+	(void)state;
+	char *args[4];
+	struct pg_kube_exec x = plugin_of(args, "exit 1");
+	const struct pg_kubeconfig c = { .server = server, .exec = &x };
+	unsigned asked = 0;
+	const struct pg_credential_source source = { give, &asked };
+	struct fixture f;
+	x.interactive_mode = always; /* nobody runs it here */
+	begin(&f, &c);
+	pg_kube_auth_from(f.auth, &source);
+	assert_int_equal(ask(&f), 0);
+	assert_int_equal(ask(&f), 0);
+	assert_string_equal(header(f.peer, "Authorization"), "Bearer given-1");
+	assert_int_equal(asked, 1); /* kept until it expires */
+	assert_true(pg_kube_auth_refused(f.auth));
+	assert_int_equal(ask(&f), 0);
+	assert_string_equal(header(f.peer, "Authorization"), "Bearer given-2");
+	assert_false(pg_kube_auth_refused(f.auth)); /* twice for one request */
+	assert_int_equal(ask(&f), -EPERM);
+	assert_string_equal(f.err.what, "no more");
+	end(&f);
+}
+
+static void an_answer_is_shared_and_the_plugin_run_again_for_who_has_it(void **state)
+{
+	(void)state;
+	char *args[4];
+	struct pg_kube_exec x =
+		plugin_of(args, "printf x >>\"$0\"; " ANSWER("\"token\":\"t'$(wc -c <\"$0\")'\""));
+	const struct pg_kubeconfig c = { .server = server, .exec = &x },
+				   without = { .server = server };
+	const struct pg_exec_answer *answer;
+	struct fixture f;
+	unsigned number;
+	begin(&f, &c);
+	assert_int_equal(ask(&f), 0);
+	assert_int_equal(pg_kube_auth_share(f.auth, 0, &answer, &number, &f.err), 0);
+	assert_int_equal(number, 1);
+	assert_string_equal(answer->token, "t1");
+	assert_int_equal(pg_kube_auth_share(f.auth, 0, &answer, &number, &f.err), 0);
+	assert_int_equal(number, 1);
+	assert_int_equal(pg_kube_auth_share(f.auth, 1, &answer, &number, &f.err), 0);
+	assert_int_equal(number, 2);
+	assert_string_equal(answer->token, "t2");
+	end(&f);
+	begin(&f, &without);
+	assert_int_equal(pg_kube_auth_share(f.auth, 0, &answer, &number, &f.err), -ENOENT);
+	end(&f);
+}
+
 static void interrupt(void *ctx, int signo)
 {
 	(void)signo;
@@ -340,6 +406,8 @@ int main(void)
 		ROW(failures_have_words),
 		ROW(a_missing_plugin_shows_how_to_install_it),
 		ROW(a_plugin_that_wants_a_terminal_is_refused_without_one),
+		ROW(answers_of_another_process_take_the_place_of_the_plugin),
+		ROW(an_answer_is_shared_and_the_plugin_run_again_for_who_has_it),
 		ROW(an_interrupt_ends_a_plugin),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -54,6 +54,16 @@ static void flood(void)
 	}
 }
 
+/* Asks for a credential, and warns of what it got. */
+static void ask_for_credential(void)
+{
+	char got[64] = "";
+	say("{\"event\":\"credential\",\"after\":3}");
+	if (fgets(got, sizeof(got), stdin))
+		got[strcspn(got, "\n")] = '\0';
+	printf("{\"event\":\"warning\",\"message\":\"got %s\"}\n", got);
+}
+
 static int play(const char *part)
 {
 	sigset_t signals;
@@ -74,6 +84,8 @@ static int play(const char *part)
 		write_garbage();
 	if (strcmp(part, "flood") == 0)
 		flood();
+	if (strcmp(part, "asks") == 0)
+		ask_for_credential();
 	say(READY);
 	say(STATUS);
 	say(COUNTS);

@@ -229,6 +229,44 @@ static void a_flood_of_words_is_cut(void **state)
 	end(&f);
 }
 
+static bool wants_credential(void *ctx)
+{
+	struct fixture *f = ctx;
+	return f->post->wants_credential;
+}
+
+static void it_asks_for_a_credential_and_gets_it_by_its_standard_input(void **state)
+{
+	struct fixture f;
+	(void)state;
+	begin(&f, PG_FORMAT_JSON, "asks");
+	await(&f.stage, wants_credential, &f);
+	assert_int_equal(f.post->credential, 3);
+	pg_post_give_credential(f.post, "a secret\n", 9);
+	assert_false(f.post->wants_credential);
+	await(&f.stage, has_counts, &f);
+	pg_post_signal(f.post, SIGTERM);
+	await(&f.stage, has_ended, &f);
+	assert_int_equal(count_of(f.stage.out, "\"got a secret\""), 1);
+	assert_null(strstr(f.stage.out, "credential\"")); /* between the two of them */
+	end(&f);
+}
+
+static void one_that_ends_while_it_asks_wants_nothing(void **state)
+{
+	struct fixture f;
+	(void)state;
+	begin(&f, PG_FORMAT_JSON, "asks");
+	await(&f.stage, wants_credential, &f);
+	pg_post_signal(f.post, SIGKILL);
+	pg_post_give_credential(f.post, "too late\n", 9);
+	f.post->wants_credential = true;
+	await(&f.stage, has_ended, &f);
+	assert_false(f.post->wants_credential);
+	pg_post_give_credential(f.post, "too late\n", 9);
+	end(&f);
+}
+
 static void the_same_words_of_many_are_told_once(void **state)
 {
 	struct fixture f;
@@ -255,6 +293,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(garbage_counts_nothing),
 		cmocka_unit_test(a_flood_of_words_is_cut),
 		cmocka_unit_test(the_same_words_of_many_are_told_once),
+		cmocka_unit_test(it_asks_for_a_credential_and_gets_it_by_its_standard_input),
+		cmocka_unit_test(one_that_ends_while_it_asks_wants_nothing),
 	};
 	struct CMUnitTest tests[PG_LEN(plain) + PG_LEN(ends) + PG_LEN(told)] = { 0 };
 	size_t n = 0;
