@@ -102,11 +102,20 @@ static void count(const struct connection *c, enum pg_served how)
 	c->all->events->served(c->all->ctx, c->serial, how);
 }
 
-static void on_bridge_ended(void *ctx, bool refused)
+static void on_bridge_joined(void *ctx)
 {
-	(void)refused; /* the client has seen the reset that the app's port gives without us */
+	const struct connection *c = ctx;
+	count(c, c->is_probe ? PG_AS_PROBE : PG_BY_APP);
+}
+
+/* Who is refused by the app as well was served by nobody: it has seen the reset that the app's port
+ * gives without us. */
+static void on_bridge_ended(void *ctx)
+{
 	drop(ctx);
 }
+
+static const struct pg_bridge_events bridge_events = { on_bridge_joined, on_bridge_ended };
 
 /* Joins the client to the app; what it has sent so far goes first. */
 static void fall_back(struct connection *c, int fd, struct pg_byteq *kept, bool at_eof)
@@ -116,11 +125,10 @@ static void fall_back(struct connection *c, int fd, struct pg_byteq *kept, bool 
 	if (app < 0)
 		pg_sock_close_reset(fd);
 	else
-		rc = pg_bridge_new(c->all->loop, fd, app, kept, at_eof, on_bridge_ended, c,
+		rc = pg_bridge_new(c->all->loop, fd, app, kept, at_eof, &bridge_events, c,
 				   &c->bridge);
 	pg_byteq_fini(kept);
 	holds(c, PG_BY_APP_BYTES);
-	count(c, c->is_probe ? PG_AS_PROBE : PG_BY_APP);
 	if (rc < 0)
 		drop(c);
 }

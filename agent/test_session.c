@@ -66,6 +66,21 @@ static void the_laptop_hears_who_served_how_many(void **state)
 	assert_int_equal(l->counts[PG_BY_APP], 1);
 }
 
+static void what_not_even_the_app_takes_counts_for_nobody(void **state)
+{
+	struct world *w = *state;
+	char byte;
+	assert_int_equal(start(&w->laptops[0], 1, OTHER_PORT, "ann@laptop"), 0);
+	close(w->local);
+	w->local = -1;
+	int client = dial_from(w, w->ns.outside, POD4, OTHER_PORT);
+	assert_int_equal(await(w, client, &byte, 1), -ECONNRESET);
+	close(client);
+	assert_int_equal(pg_connections_open(w->connections), 0);
+	for (int how = 0; how < PG_SERVED_COUNT; how++)
+		assert_int_equal(pg_connections_served(w->connections, (enum pg_served)how), 0);
+}
+
 static void what_exceeds_the_streams_is_served_by_the_app(void **state)
 {
 	struct world *w = *state;
@@ -352,6 +367,7 @@ int main(void)
 		TEST(a_redirect_takes_and_gives_back),
 		TEST(a_closed_local_port_is_served_by_the_app),
 		TEST(the_laptop_hears_who_served_how_many),
+		TEST(what_not_even_the_app_takes_counts_for_nobody),
 		TEST(what_exceeds_the_streams_is_served_by_the_app),
 		TEST(a_silent_laptop_is_replaced_by_the_app),
 		TEST(a_late_timeout_parks_only_what_it_is_of),

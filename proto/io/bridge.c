@@ -26,7 +26,7 @@ struct side {
 
 struct pg_bridge {
 	struct side sides[SIDES];
-	void (*ended)(void *ctx, bool refused);
+	const struct pg_bridge_events *events;
 	void *ctx;
 	int open_handles;
 	bool connecting, closing;
@@ -79,9 +79,8 @@ static void finish(struct pg_bridge *b, bool reset)
 
 static void end(struct pg_bridge *b, bool reset)
 {
-	bool refused = b->connecting;
 	finish(b, reset);
-	b->ended(b->ctx, refused);
+	b->events->ended(b->ctx);
 }
 
 /* Sends up to `n` bytes: what was taken, 0 when the socket is full, or a negative errno. */
@@ -155,6 +154,7 @@ static void on_poll(uv_poll_t *handle, int status, int events)
 		rc = pg_sock_error(s->fd);
 		if (rc == 0 && status >= 0) {
 			b->connecting = false;
+			b->events->joined(b->ctx);
 			rc = flush(s);
 		}
 	} else if (status < 0 || (events & (UV_PRIORITIZED | UV_DISCONNECT))) {
@@ -174,7 +174,7 @@ static void on_poll(uv_poll_t *handle, int status, int events)
 }
 
 int pg_bridge_new(struct pg_loop *loop, int client, int server, struct pg_byteq *first,
-		  bool client_eof, void (*ended)(void *ctx, bool refused), void *ctx,
+		  bool client_eof, const struct pg_bridge_events *events, void *ctx,
 		  struct pg_bridge **out)
 {
 	struct pg_bridge *b = pg_calloc(1, sizeof(*b));
@@ -200,7 +200,7 @@ int pg_bridge_new(struct pg_loop *loop, int client, int server, struct pg_byteq 
 			free(b);
 		return rc;
 	}
-	b->ended = ended;
+	b->events = events;
 	b->ctx = ctx;
 	b->connecting = true;
 	b->sides[SERVER].out = *first;
