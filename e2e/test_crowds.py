@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from harness.pods import PORTS
-from harness.sockets import dial, echoes, who
+from harness.sockets import dial, who
 from harness.tools import peer
-from harness.waiting import stretched, until
+from harness.waiting import stretched
 
 ENDLESS = b"down 1099511627776 1\n"
 
