@@ -39,14 +39,20 @@ def test_its_output_is_untouched(run):
 
 
 def test_with_json_its_output_is_untouched_and_the_events_go_to_stderr(same_user, shared_pod, laptop):
-    curl = f"{PEER_BIN} get {shared_pod.ip} {HTTP} && sleep 1"
     done = same_user.run("redirect", "-o", "json", *same_user.graft, f"pod/{shared_pod.name}", f"{HTTP}:{laptop.ports['http']}",
-                         "--", "sh", "-c", curl)
+                         "--", PEER_BIN, "get", shared_pod.ip, HTTP)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("\n") == 1 and '"name":"laptop"' in done.stdout
     events = [json.loads(line) for line in done.stderr.splitlines()]
     assert [e["event"] for e in events if e["event"] in ("ready", "ended")] == ["ready", "ended"]
-    assert any(e["event"] == "counts" and e["laptop"] == 1 for e in events)
+
+
+def test_with_json_who_served_whom_is_told_beside_a_program(same_user, shared_pod, laptop):
+    r = same_user.redirect_to(laptop, shared_pod, "http", options=("--", "sleep", "60"))
+    assert who(shared_pod.ip, HTTP) == "laptop"
+    r.counts(lambda counts: counts["laptop"] == 1)
+    r.process.terminate()  # the program, that is
+    assert r.wait() == 128 + signal.SIGTERM
 
 
 def test_a_program_that_is_not_found_is_127(run):
