@@ -13,7 +13,7 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "man" / "podgraft.1"
-WITHIN = {"credential", "status"}                           # what a podgraft of --all-pods tells the one that started it
+WITHIN = {"credential", "status"}               # what a podgraft of --all-pods tells the one that started it
 NAMED_BY_CALLERS = {"event": "pg_run_say_up"}   # a name that is an argument: of this function, in whose calls it stands
 TOKEN = re.compile(r'"(?:\\.|[^"\\])*"|\'(?:\\.|[^\'\\])*\'|[A-Za-z_]\w*|\S')
 CODES = "sSiIfbnoO"

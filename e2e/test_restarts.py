@@ -1,12 +1,14 @@
 """Parts of the cluster stop for a while, with 100 new connections a second: nobody is lost, and the redirect returns by itself."""
 
+import signal
 import time
 
 import pytest
 
 from harness.faults import Clients, answers, await_idle, lab_without, lost_since
-from harness.pods import PORTS
+from harness.pods import PORTS, make_deployment, pods_of
 from harness.sockets import dial, echoes, ending
+from harness.waiting import until
 
 pytestmark = [pytest.mark.alone, pytest.mark.usefixtures("lab_only")]
 
@@ -29,3 +31,20 @@ def test_a_part_of_the_cluster_is_restarted_and_the_redirect_returns_by_itself(s
     assert lost_since(report, began) == []
     assert r.stop() == 0
     await_idle(shared_pod, r.up["container"], rules)
+
+
+def test_pods_that_went_while_nobody_could_watch_are_dropped(cluster, same_user, laptop):
+    """podgraft is held up meanwhile, and comes back to an API server that was started anew."""
+    name = make_deployment(cluster, replicas=2)
+    r = same_user.redirect(f"deploy/{name}", f"{PORTS['http']}:{laptop.ports['http']}", "--all-pods")
+    until(lambda: r.event("pods")["up"] == 2, what="two redirected pods")
+    before = {pod.name for pod in pods_of(cluster, name)}
+    r.process.send_signal(signal.SIGSTOP)
+    cluster.kubectl("scale", f"deploy/{name}", "--replicas=1")
+    left, = until(lambda: (found := pods_of(cluster, name))[1:] == [] and found, what="one pod less")
+    with lab_without("apiserver"):
+        pass
+    r.process.send_signal(signal.SIGCONT)
+    assert {r.event("gone", 40)["pod"]} == before - {left.name}
+    assert r.stop() == 0
+    cluster.kubectl("delete", f"deploy/{name}", "--wait=false")
