@@ -8,7 +8,7 @@ import pytest
 
 from harness.faults import HTTP, Clients, answers, await_idle
 from harness.pods import PORTS
-from harness.sockets import dial, who
+from harness.sockets import dial, ending
 from harness.waiting import until
 
 pytestmark = pytest.mark.usefixtures("lab_only")
@@ -16,10 +16,11 @@ pytestmark = pytest.mark.usefixtures("lab_only")
 
 @contextlib.contextmanager
 def crowd(pod, count):
-    """So many clients, who come one after the other and stay."""
+    """So many clients, who come one after the other and stay, unless they are reset."""
     with contextlib.ExitStack() as all_of_them:
         for _ in range(count):
-            all_of_them.enter_context(dial(pod.ip, PORTS["echo"]))
+            with contextlib.suppress(ConnectionResetError):
+                all_of_them.enter_context(dial(pod.ip, PORTS["echo"]))
             time.sleep(0.005)
         yield
 
@@ -74,10 +75,22 @@ def test_the_descriptors_of_the_laptop_run_out(podgraft, shared_pod, laptop, rul
     assert served["refused"] > 0 and served["app"] > 0, served
 
 
-def test_without_a_fallback_nobody_is_given_to_the_app(podgraft, shared_pod, laptop, rules):
+def end_of_one(pod):
+    """How a connection ends that says nothing, or None: it is still open after a second."""
+    try:
+        with dial(pod.ip, HTTP, timeout=1) as s:
+            return ending(s)
+    except ConnectionResetError:
+        return "reset"
+    except TimeoutError:
+        return None
+
+
+def test_without_a_fallback_nobody_is_given_to_the_app_or_left_waiting(podgraft, shared_pod, laptop, rules):
     r = podgraft.redirect_to(laptop, shared_pod, "http", "echo", options=("--no-fallback",))
-    limit_descriptors(shared_pod.pid(r.up["container"]), 60)
-    with crowd(shared_pod, 70):
-        until(lambda: who(shared_pod.ip, HTTP) is None, timeout=5, what="a reset")
+    limit_descriptors(shared_pod.pid(r.up["container"]), 200)
+    with crowd(shared_pod, 200):
+        until(lambda: end_of_one(shared_pod) == "reset", timeout=3, what="a reset")
+        assert [end_of_one(shared_pod) for _ in range(10)] == ["reset"] * 10
     answers(shared_pod, "laptop", 5)
     assert assert_nothing_is_left(r, shared_pod, rules)["app"] == 0
