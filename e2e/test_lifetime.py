@@ -15,7 +15,7 @@ from harness.sockets import dial, echoes, ending, read_exactly, who
 from harness.tools import LocalServer, stop
 from harness.waiting import until
 
-HTTP, GREET = PORTS["http"], PORTS["greet"]
+HTTP, GREET, ECHO = PORTS["http"], PORTS["greet"], PORTS["echo"]
 
 
 def greeted(pod):
@@ -122,7 +122,9 @@ def test_after_draining_nothing_is_left_but_the_idle_agent_which_ends_by_itself(
     assert pod.listeners() == listeners
 
 
-def test_on_a_terminal_one_line_counts_who_served_whom(podgraft, shared_pod):
+@contextlib.contextmanager
+def on_terminal(podgraft, pod, pair):
+    """A redirect of that pair of ports on a terminal of its own: (process, shows), where shows(pattern) looks through all it has shown."""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 200, 0, 0))
     os.set_blocking(master, False)
@@ -132,22 +134,37 @@ def test_on_a_terminal_one_line_counts_who_served_whom(podgraft, shared_pod):
         with contextlib.suppress(BlockingIOError):
             shown.append(os.read(master, 65536).decode())
         return re.search(pattern, "".join(shown))
-    with LocalServer() as server:
-        process = subprocess.Popen(podgraft.command("redirect", *podgraft.graft, shared_pod.name, f"{HTTP}:{server.ports['http']}"),
-                                   env={**podgraft.env, "TERM": "xterm"}, stdin=slave, stdout=slave, stderr=slave)
-        try:
-            until(lambda: shows(r"now reaches"), what="the redirect")
-            assert who(shared_pod.ip, HTTP) == who(shared_pod.ip, HTTP) == "laptop"
-            until(lambda: shows(r"redirecting: 0 open, 2 in all, \d"), timeout=5, what="the line")
-            server.close()
-            assert who(shared_pod.ip, HTTP) == "app"
-            until(lambda: shows(r"parked: 0 open, \d in all, 1 by the app, 0 probes, "), timeout=5, what="the app in the line")
-            process.send_signal(signal.SIGINT)
-            assert process.wait(10) == 0
-        finally:
-            stop(process)
-            os.close(slave)
-            os.close(master)
+    process = subprocess.Popen(podgraft.command("redirect", *podgraft.graft, pod.name, pair), env={**podgraft.env, "TERM": "xterm"},
+                               stdin=slave, stdout=slave, stderr=slave)
+    try:
+        until(lambda: shows(r"now reaches"), what="the redirect")
+        yield process, shows
+    finally:
+        stop(process)
+        os.close(slave)
+        os.close(master)
+
+
+def test_on_a_terminal_one_line_counts_who_served_whom(podgraft, shared_pod):
+    with LocalServer() as server, on_terminal(podgraft, shared_pod, f"{HTTP}:{server.ports['http']}") as (process, shows):
+        assert who(shared_pod.ip, HTTP) == who(shared_pod.ip, HTTP) == "laptop"
+        until(lambda: shows(r"redirecting: 0 open, 2 in all, \d"), timeout=5, what="the line")
+        server.close()
+        assert who(shared_pod.ip, HTTP) == "app"
+        until(lambda: shows(r"parked: 0 open, \d in all, 1 by the app, 0 probes, "), timeout=5, what="the app in the line")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 0
+
+
+def test_the_line_goes_on_counting_after_a_loss(lab_only, podgraft, pod, laptop):
+    with on_terminal(podgraft, pod, f"{ECHO}:{laptop.ports['echo']}") as (process, shows):
+        with dial(pod.ip, ECHO) as s:
+            assert echoes(s, bytes(2_000_000))
+        until(lambda: shows(r"redirecting: 0 open, 1 in all, 2\.0 MB in, 2\.0 MB out"), timeout=5, what="what was echoed")
+        os.kill(pod.pid(pod.agents()[0]), signal.SIGKILL)
+        until(lambda: shows(r"redirecting: 0 open, 1 in all, 2\.0 MB in, 2\.0 MB out, \S+ ms, back 1 time"), what="the same after it")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 0
 
 
 def test_an_agent_that_ended_is_replaced(lab_only, podgraft, pod, laptop):
