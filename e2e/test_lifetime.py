@@ -9,10 +9,11 @@ import signal
 import struct
 import subprocess
 import termios
+import time
 
 from harness.pods import PORTS
 from harness.sockets import dial, echoes, ending, read_exactly, who
-from harness.tools import LocalServer, stop
+from harness.tools import LocalServer, free_port, stop
 from harness.waiting import until
 
 HTTP, GREET, ECHO = PORTS["http"], PORTS["greet"], PORTS["echo"]
@@ -52,6 +53,22 @@ def test_a_connection_opened_during_it_goes_on_to_its_end_while_the_redirect_dra
     assert echoes(old) and r.process.poll() is None
     old.close()
     assert r.event("ended")["connections"] == 1
+    assert r.wait() == 0
+
+
+def test_what_is_parked_stays_given_back_when_the_local_program_returns_while_another_port_drains(podgraft, shared_pod, laptop):
+    port = free_port()
+    r = podgraft.redirect(f"pod/{shared_pod.name}", f"{GREET}:{laptop.ports['greet']}", f"{HTTP}:{port}")
+    old, name = greeted(shared_pod)
+    with old:
+        assert name == "laptop" and who(shared_pod.ip, HTTP) == "app"
+        r.counts(lambda counts: counts["parked"] == 1)
+        r.interrupt()
+        r.event("draining")
+        with LocalServer(ports={"http": port}):
+            time.sleep(2)  # it would be found within half a second
+            assert who(shared_pod.ip, HTTP) == "app"
+        assert echoes(old)
     assert r.wait() == 0
 
 

@@ -102,7 +102,8 @@ void pg_redirects_disarmed(struct pg_redirects *r);
 /* Who has the port of number `i`, while it is tried again; else NULL. */
 const struct pg_redirect_holder *pg_redirects_holder(const struct pg_redirects *r, size_t i);
 
-/* Takes every rule back; connections go on. Errors are logged: the link's end does it as well. */
+/* Takes every rule back, for good; connections go on. Errors are logged: the link's end does it as
+ * well. */
 void pg_redirects_stop(struct pg_redirects *r, struct pg_tunnel *t);
 
 /* The tunnel's `told` event: a redirect was parked, is armed again, or was taken over; or its

@@ -209,13 +209,16 @@ int pg_redirects_arm(struct pg_redirects *r, struct pg_tunnel *t, char mechanism
 
 void pg_redirects_stop(struct pg_redirects *r, struct pg_tunnel *t)
 {
+	r->is_over = true;
 	uv_timer_stop(&r->again);
 	for (size_t i = 0; i < r->count; i++) {
 		struct pg_redirect_entry *e = &r->entries[i];
 		Podgraft__V1__RedirectStop stop = PODGRAFT__V1__REDIRECT_STOP__INIT;
 		Podgraft__V1__Control question = PODGRAFT__V1__CONTROL__INIT, *answer;
 		struct pg_err err = { 0 };
-		if (!e->armed && !e->held) /* what is held may just become ours */
+		e->short_of = 0;
+		pg_redirect_entry_stop_probing(e); /* it would arm what is parked again */
+		if (!e->armed && !e->held)         /* what is held may just become ours */
 			continue;
 		e->armed = e->held = false;
 		stop.redirect = (uint32_t)i + 1;

@@ -44,6 +44,7 @@ struct pg_redirects {
 	uv_timer_t again;                  /* tries what is held */
 	uint64_t again_ms;                 /* its last wait */
 	bool was_up;                       /* something has been armed once */
+	bool is_over;                      /* all was given back: nothing is armed any more */
 };
 
 /* The message that arms `e`, over its number. */

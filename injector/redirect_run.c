@@ -88,8 +88,9 @@ static void bring_down(struct pg_run *r)
 	if (r->redirects)
 		pg_redirects_cut(r->redirects);
 	pg_loop_interrupt(r->app->loop, false);
-	pg_tunnel_close(r->tunnel);
-	r->tunnel = NULL;
+	pg_tunnel_close(pg_take_ptr(&r->tunnel));
+	if (r->redirects)
+		pg_redirects_disarmed(r->redirects); /* an event that is left may wait yet */
 }
 
 /* What others ended is not taken back; connections that are open go on to their end. */

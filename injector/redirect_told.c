@@ -73,7 +73,7 @@ static void end_taken(struct pg_redirects *r, struct pg_redirect_entry *e, const
 	snprintf(by, sizeof(by), "%s", holder[0] ? holder : "somebody else");
 	pg_sanitize(by);
 	e->taken = true;
-	e->armed = false;
+	e->armed = e->held = e->is_held_told = false;
 	e->short_of = 0;
 	pg_redirect_entry_stop_probing(e);
 	if (r->manner->taken)
@@ -114,6 +114,13 @@ static void take_counts(struct pg_redirect_entry *e, const Podgraft__V1__Redirec
 	e->told.probes = pg_min_u64(counts->probes, COUNT_MAX);
 }
 
+/* While it was parked its agent hung, and another one took the port. */
+static bool is_lost(const struct pg_redirect_entry *e, const Podgraft__V1__RedirectStatus *st)
+{
+	return e->probe && st->state == PODGRAFT__V1__REDIRECT_STATE__REDIRECT_STATE_FAILED &&
+	       st->code == EBUSY;
+}
+
 /* The answer to another try at a port that others had. */
 static void try_held(struct pg_redirect_entry *e, const Podgraft__V1__RedirectStatus *st)
 {
@@ -129,7 +136,7 @@ static void try_held(struct pg_redirect_entry *e, const Podgraft__V1__RedirectSt
 static void take_status(struct pg_redirects *r, struct pg_redirect_entry *e,
 			const Podgraft__V1__RedirectStatus *st)
 {
-	if (st->state == PODGRAFT__V1__REDIRECT_STATE__REDIRECT_STATE_TAKEN)
+	if (st->state == PODGRAFT__V1__REDIRECT_STATE__REDIRECT_STATE_TAKEN || is_lost(e, st))
 		end_taken(r, e, st->holder);
 	else if (e->taken)
 		return; /* it is not ours any more, whatever it says */
@@ -150,7 +157,7 @@ void pg_redirects_told(struct pg_redirects *r, struct pg_tunnel *t,
 	if (msg->body_case == PODGRAFT__V1__CONTROL__BODY_REDIRECT_COUNTS &&
 	    (e = find(r, msg->redirect_counts->redirect)))
 		take_counts(e, msg->redirect_counts);
-	else if (msg->body_case == PODGRAFT__V1__CONTROL__BODY_REDIRECT_STATUS &&
+	else if (msg->body_case == PODGRAFT__V1__CONTROL__BODY_REDIRECT_STATUS && !r->is_over &&
 		 (e = find(r, msg->redirect_status->redirect)))
 		take_status(r, e, msg->redirect_status);
 }
