@@ -106,6 +106,15 @@ static int ask_to_end(struct undo *u, struct pg_tunnel *t, const struct pg_agent
 	return rc;
 }
 
+/* There is nothing to end, maybe for good: its image cannot be pulled. */
+static int say_unstarted(struct undo *u, const struct pg_agent_seen *a)
+{
+	pg_output_info(&u->app->out,
+		       "pod '%s': %s has not started; should it yet, it ends by itself", a->pod,
+		       a->container);
+	return 0;
+}
+
 static int end_agent(struct undo *u, struct pg_platform *p, const struct pg_agent_seen *a,
 		     struct pg_err *err)
 {
@@ -124,6 +133,10 @@ static int end_agent(struct undo *u, struct pg_platform *p, const struct pg_agen
 		return pg_fail(err, -ENOMEM, "end an agent");
 	pg_random(session, sizeof(session));
 	int rc = p->ops->adopt(p, a, pod, &graft, err);
+	if (rc < 0 && rc != -ECANCELED && a->life == PG_AGENT_STARTING) {
+		free(pod);
+		return say_unstarted(u, a);
+	}
 	if (rc == 0)
 		rc = pg_tunnel_open(&config, &tunnel, err);
 	if (rc == 0)
