@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from harness import credentials
 from harness.kubeconfigs import Access, by_plugin, config, credential, plugin
 from harness.tools import Load, LocalServer, free_port, peer, stop
 from harness.waiting import stretched, until
@@ -93,8 +94,11 @@ def test_a_roll_out_under_load_is_followed_and_loses_nothing(cluster, podgraft, 
         cluster.kubectl("rollout", "restart", f"deploy/{name}")
         until(lambda: not before & set(pods_of(cluster, name)) and all_reach(cluster, name, "laptop", 2), timeout=50,
               what="two new redirected pods")
+        followed = time.time()
+        time.sleep(1)  # in which connections begin that only the new pods can take
         report = load.end()
-    assert report["failed"] == 0 and report["names"]["laptop"]["count"] > 500, report
+    assert report["failed"] == 0 and report["ok"] == report["begun"], report
+    assert report["names"]["laptop"]["last_ms"] > followed * 1000 - report["start_unix_ms"], report
     cluster.kubectl("delete", "deploy,svc", name, "--wait=false")
 
 
@@ -295,6 +299,26 @@ def test_a_plugin_that_asks_on_the_terminal_asks_once_for_all_pods(cluster, same
     read_until(terminal, "was killed or has crashed")
     until(lambda: all_reach(cluster, deployment, "laptop", 3), timeout=40, what="three redirected pods again")
     assert len((tmp_path / "runs").read_text()) == 1
+
+
+@pytest.mark.usefixtures("lab_only")
+def test_credentials_that_run_out_are_fetched_for_the_last_event_of_each_pod_too(cluster, same_user, deployment, laptop_http, tmp_path):
+    """Ctrl-C ends at once, although every member needs a new credential to say on its pod that it has stopped."""
+    access = Access(cluster)
+    role = json.loads(cluster.kubectl("get", "role", f"{access.account}-graft", "-o", "json"))
+    role["rules"].append({"apiGroups": [""], "resources": ["events"], "verbs": ["create"]})
+    apply(cluster, role)
+    seconds = int(stretched(10))
+    path = plugin(tmp_path, credential(token=credentials.token(access, seconds), expirationTimestamp=credentials.moment(seconds)))
+    env = {"KUBECONFIG": str(config(tmp_path, access.trusted(), by_plugin(path)))}
+    r = same_user.redirect("-l", f"app={deployment}", f"8080:{laptop_http.ports['http']}", "--all-pods", "--event", env=env)
+    began = time.monotonic()
+    until(lambda: all_reach(cluster, deployment, "laptop", 3), what="three redirected pods")
+    plugin(tmp_path, credential(token=access.token))
+    time.sleep(max(0, seconds + 1 - (time.monotonic() - began)))
+    assert r.stop() == 0
+    found = cluster.get("events", "--field-selector", "reason=PodgraftStopped")["items"]
+    assert {event["involvedObject"]["name"] for event in found} >= set(pods_of(cluster, deployment))
 
 
 def test_without_a_terminal_a_plugin_that_needs_one_is_refused_before_any_pod(cluster, same_user, deployment, tmp_path):

@@ -37,13 +37,23 @@ static void drop_post(struct pg_fleet *f, struct pg_post *p)
 	pg_post_free(p);
 }
 
+/* Its labels were changed, and changed back. */
+static void begin_again(struct pg_post *p)
+{
+	p->is_gone = p->is_back = false;
+	if (pg_post_start(p) < 0)
+		pg_post_failed(p);
+}
+
 static void on_ended(void *ctx, struct pg_post *p)
 {
 	struct pg_fleet *f = ctx;
 	f->stirred = true;
 	if (f->leaving)
 		return;
-	if (p->is_gone)
+	if (p->is_back)
+		begin_again(p);
+	else if (p->is_gone)
 		drop_post(f, p);
 	else
 		pg_post_failed(p);
@@ -76,10 +86,9 @@ static int add_pod(struct pg_fleet *f, const struct pg_pod_change *change, struc
 	if (!p)
 		return pg_fail(err, -ENOMEM, "redirect pod '%s'", change->name);
 	f->posts[f->count++] = p;
-	int rc = pg_post_start(p, err);
-	if (rc < 0)
-		drop_post(f, p);
-	return rc;
+	if (pg_post_start(p) < 0)
+		pg_post_failed(p);
+	return 0;
 }
 
 static void let_go(struct pg_fleet *f, struct pg_post *p)
@@ -98,6 +107,8 @@ int pg_fleet_take(struct pg_fleet *f, const struct pg_pod_change *change, struct
 	struct pg_post *p = pg_fleet_find(f, change->uid);
 	if (f->leaving)
 		return 0;
+	if (p && p->is_gone)
+		p->is_back = !change->is_gone && change->is_usable;
 	if (p && change->is_gone)
 		let_go(f, p);
 	if (p || change->is_gone || !change->is_usable)
@@ -210,9 +221,8 @@ int pg_fleet_tick(struct pg_fleet *f, struct pg_err *err)
 		struct pg_post *p = f->posts[i];
 		if (p->member || p->is_given_up || !f->was_up || now < p->again_ms)
 			continue;
-		int rc = pg_post_start(p, err);
-		if (rc < 0)
-			return rc;
+		if (pg_post_start(p) < 0)
+			pg_post_failed(p);
 	}
 	return 0;
 }

@@ -180,7 +180,10 @@ static void bring_down(struct run *r, bool failed)
 	}
 	say_draining(r);
 	while (pg_fleet_members(f) > 0) {
+		struct pg_err why;
 		pg_fleet_show(f, "draining");
+		give_credentials(r,
+				 &why); /* for the event of --event; without one that is missed */
 		f->stirred = false;
 		pg_loop_wait(loop, &f->stirred, pg_loop_now_ms(loop) + TICK_MS);
 		pg_loop_interrupt(loop, false);
@@ -223,7 +226,9 @@ int pg_fleet_run(struct pg_app *app, const struct pg_redirect_values *values, co
 	bring_down(r, rc < 0);
 	pg_loop_on_signal(app->loop, NULL, NULL);
 	if (rc == 0)
-		pg_output_event(&app->out, "ended", "{s:I}", "connections", r->fleet.gone.total);
+		pg_output_event(&app->out, "ended", "{s:I, s:I, s:I}", "connections",
+				r->fleet.gone.total, "app", r->fleet.gone.app, "probes",
+				r->fleet.gone.probes);
 	rc = exit_status(r, rc, err);
 	pg_child_free(r->child);
 	pg_pod_job_end(&r->job);

@@ -126,6 +126,13 @@ static void say_taken(struct pg_post *p, const json_t *event)
 	warn(p, text);
 }
 
+static void say_freed(struct pg_post *p, const json_t *event)
+{
+	pg_output_info(&p->config->app->out, "%sport %lld of pod '%s' is free, and redirected now",
+		       pg_json_true(event, "outgoing") ? "outgoing " : "",
+		       (long long)pg_told_count(event, "port"), p->name);
+}
+
 static void take_event(struct pg_post *p, const struct pg_told *told)
 {
 	const json_t *event = told->object;
@@ -150,6 +157,9 @@ static void take_event(struct pg_post *p, const struct pg_told *told)
 		break;
 	case PG_TOLD_TAKEN:
 		say_taken(p, event);
+		break;
+	case PG_TOLD_FREED:
+		say_freed(p, event);
 		break;
 	case PG_TOLD_STATUS: /* ours alone */
 	case PG_TOLD_CREDENTIAL:
@@ -232,10 +242,17 @@ static json_t *last_words(int status)
 			 pg_whose_name(PG_US), "code", status);
 }
 
+static void count_failure(struct pg_post *p, bool is_given_up)
+{
+	unsigned doublings = p->failures < AGAIN_DOUBLINGS ? p->failures : AGAIN_DOUBLINGS;
+	p->failures++;
+	p->is_given_up = is_given_up;
+	p->again_ms = pg_loop_now_ms(p->config->app->loop) + ((uint64_t)AGAIN_MS << doublings);
+}
+
 static void on_ended(void *ctx, int status)
 {
 	struct pg_post *p = ctx;
-	unsigned doublings = p->failures < AGAIN_DOUBLINGS ? p->failures : AGAIN_DOUBLINGS;
 	pg_member_free(p->member);
 	p->member = NULL;
 	p->is_up = p->wants_credential = false;
@@ -243,14 +260,12 @@ static void on_ended(void *ctx, int status)
 	p->before = p->sums;
 	if (!p->error)
 		p->error = last_words(status);
-	p->failures++;
-	p->is_given_up = status == 0 || !may_pass(p->error);
-	p->again_ms = pg_loop_now_ms(p->config->app->loop) + ((uint64_t)AGAIN_MS << doublings);
+	count_failure(p, status == 0 || !may_pass(p->error));
 	p->config->ended(p->config->ctx, p);
 }
 
 /* Our own words up to "--", and which pod it is. A later option beats an earlier one. */
-int pg_post_start(struct pg_post *p, struct pg_err *err)
+static int start(struct pg_post *p, struct pg_err *err)
 {
 	static const struct pg_member_events events = { on_told, on_words, on_ended };
 	char **words = p->config->app->argv;
@@ -266,9 +281,21 @@ int pg_post_start(struct pg_post *p, struct pg_err *err)
 	argv[n++] = p->name;
 	argv[n++] = "--output";
 	argv[n++] = "json";
+	return pg_member_start(p->config->app->loop, argv, &events, p, &p->member, err);
+}
+
+int pg_post_start(struct pg_post *p)
+{
+	struct pg_err err;
 	json_decref(p->error);
 	p->error = NULL;
-	return pg_member_start(p->config->app->loop, argv, &events, p, &p->member, err);
+	int rc = start(p, &err);
+	if (rc == 0)
+		return 0;
+	p->error = json_pack("{s:s, s:s, s:s, s:i}", "message", err.what, "hint", "", "class",
+			     pg_whose_name(PG_US), "code", pg_err_exit(&err));
+	count_failure(p, false);
+	return rc;
 }
 
 void pg_post_signal(struct pg_post *p, int signo)

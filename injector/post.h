@@ -23,7 +23,7 @@ struct pg_post_sums {
 	json_int_t app, probes; /* that the app served */
 };
 
-struct pg_post { /* read-only outside, but for the mark of its owner */
+struct pg_post { /* read-only outside, but for the marks of its owner */
 	const struct pg_post_config *config;
 	char name[254];
 	char uid[PG_NAME_MAX + 1];
@@ -38,14 +38,16 @@ struct pg_post { /* read-only outside, but for the mark of its owner */
 	struct pg_post_sums before; /* of its podgrafts that have ended */
 	bool wants_credential;      /* newer than ... */
 	unsigned credential;        /* ... this number, the one that it has */
-	bool is_gone;               /* a mark: the pod was deleted, or has ended */
+	bool is_gone; /* a mark: the pod was deleted, has ended, or is no longer meant ... */
+	bool is_back; /* ... and is meant again, before its podgraft has ended */
 };
 
 /* `config` is borrowed. NULL: out of memory. */
 struct pg_post *pg_post_new(const struct pg_post_config *config, const struct pg_pod_change *pod);
 
-/* Starts its podgraft. */
-int pg_post_start(struct pg_post *p, struct pg_err *err);
+/* Starts its podgraft: 0; or a negative errno, which counts as a failure of the pod's that may
+ * pass: pg_post_failed() says it. */
+int pg_post_start(struct pg_post *p);
 
 /* For its podgraft, if one runs. */
 void pg_post_signal(struct pg_post *p, int signo);

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <cmocka.h>
 #include <errno.h>
+#include <sys/resource.h>
 
 #include "injector/test_members.h"
 
@@ -117,6 +118,33 @@ static void one_that_comes_again_by_the_same_name_is_another(void **state)
 	end(&f);
 }
 
+static bool is_up_again(void *ctx)
+{
+	struct fixture *f = ctx;
+	return f->fleet.posts[0]->is_up && f->fleet.posts[0]->before.total > 0;
+}
+
+static void one_that_is_meant_again_before_its_podgraft_has_ended_gets_another(void **state)
+{
+	struct fixture f;
+	(void)state;
+	begin(&f, PG_FORMAT_TEXT);
+	tell(&f, '+', "web-0", "1");
+	await_up(&f, 1);
+	tell(&f, '-', "web-0", "1");
+	tell(&f, '+', "web-0", "1");
+	await(&f.stage, is_up_again, &f);
+	assert_int_equal(f.fleet.count, 1);
+	assert_false(f.fleet.posts[0]->is_gone);
+	assert_null(strstr(f.stage.words, "not redirected"));
+	tell(&f, '-', "web-0", "1");
+	tell(&f, '+', "web-0", "1");
+	tell(&f, '-', "web-0", "1");
+	f.want = 0;
+	await(&f.stage, are_there, &f);
+	end(&f);
+}
+
 static void a_pod_that_is_gone_after_its_podgraft_failed_is_dropped_at_once(void **state)
 {
 	struct fixture f;
@@ -166,6 +194,38 @@ static void one_that_was_killed_is_started_again_when_it_is_due(void **state)
 	assert_int_equal(pg_fleet_tick(&f.fleet, NULL), 0);
 	await_up(&f, 2);
 	end(&f);
+}
+
+/* Descriptors run out for a moment. */
+static void one_whose_podgraft_cannot_be_started_is_tried_again(void **state)
+{
+	struct fixture f;
+	struct rlimit was, few;
+	int fds[64], n = 0;
+	(void)state;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
+	few = (struct rlimit){ .rlim_cur = PG_LEN(fds), .rlim_max = was.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	begin(&f, PG_FORMAT_TEXT);
+	tell(&f, '+', "good", "1");
+	await_up(&f, 1);
+	assert_int_equal(pg_fleet_tick(&f.fleet, NULL), 0);
+	pg_loop_many_files(f.stage.app.loop, false);
+	while ((fds[n] = dup(STDOUT_FILENO)) >= 0)
+		n++;
+	tell(&f, '+', "late", "2");
+	while (n > 0)
+		close(fds[--n]);
+	assert_int_equal(pg_fleet_members(&f.fleet), 1);
+	assert_int_equal(pg_fleet_settled(&f.fleet), 2);
+	assert_int_equal(count_of(f.stage.words, "pod 'late' is not redirected: start another "
+						 "podgraft: Too many open files; trying again\n"),
+			 1);
+	f.fleet.posts[1]->again_ms = pg_loop_now_ms(f.stage.app.loop);
+	assert_int_equal(pg_fleet_tick(&f.fleet, NULL), 0);
+	await_up(&f, 2);
+	end(&f);
+	setrlimit(RLIMIT_NOFILE, &was);
 }
 
 static void when_none_can_be_it_fails_in_the_words_of_one(void **state)
@@ -260,9 +320,12 @@ int main(int argc, char **argv)
 		cmocka_unit_test(pods_that_come_are_redirected_once_each),
 		cmocka_unit_test(pods_that_go_are_dropped_and_what_they_counted_stays),
 		cmocka_unit_test(one_that_comes_again_by_the_same_name_is_another),
+		cmocka_unit_test(
+			one_that_is_meant_again_before_its_podgraft_has_ended_gets_another),
 		cmocka_unit_test(a_pod_that_is_gone_after_its_podgraft_failed_is_dropped_at_once),
 		cmocka_unit_test(one_that_cannot_be_redirected_stops_no_other),
 		cmocka_unit_test(one_that_was_killed_is_started_again_when_it_is_due),
+		cmocka_unit_test(one_whose_podgraft_cannot_be_started_is_tried_again),
 		cmocka_unit_test(when_none_can_be_it_fails_in_the_words_of_one),
 		cmocka_unit_test(when_none_is_left_for_ten_seconds_it_fails),
 		cmocka_unit_test(more_pods_than_it_takes_are_left_alone),

@@ -91,6 +91,8 @@ static int play(const char *part)
 	say(COUNTS);
 	if (strcmp(part, "parks") == 0)
 		say("{\"event\":\"warning\",\"message\":\"port 8080: parked\"}");
+	if (strcmp(part, "frees") == 0)
+		say("{\"event\":\"freed\",\"port\":5432,\"outgoing\":true}");
 	if (strcmp(part, "talks") == 0)
 		fprintf(stderr, "a \x1b[31mword\nof two lines, the last without an end");
 	if (strcmp(part, "loses") == 0)

@@ -25,14 +25,13 @@ static void on_ended(void *ctx, struct pg_post *p)
 static void begin(struct fixture *f, enum pg_format format, const char *part)
 {
 	struct pg_pod_change pod = { .uid = "uid-1" };
-	struct pg_err err;
 	*f = (struct fixture){ .ends = 0 };
 	open_stage(&f->stage, format);
 	f->config = (struct pg_post_config){ &f->stage.app, &f->news, on_ended, f };
 	snprintf(pod.name, sizeof(pod.name), "%s", part);
 	f->post = pg_post_new(&f->config, &pod);
 	assert_non_null(f->post);
-	assert_int_equal(pg_post_start(f->post, &err), 0);
+	assert_int_equal(pg_post_start(f->post), 0);
 }
 
 static void end(struct fixture *f)
@@ -117,7 +116,7 @@ static void each_try_waits_twice_as_long(void **state)
 		assert_in_range(left, wait_ms - 2000, wait_ms);
 		wait_ms = wait_ms < 80000 ? 2 * wait_ms : wait_ms;
 		f.ends = 0;
-		assert_int_equal(pg_post_start(f.post, NULL), 0);
+		assert_int_equal(pg_post_start(f.post), 0);
 	}
 	await(&f.stage, has_ended, &f);
 	end(&f);
@@ -154,7 +153,7 @@ static void what_was_counted_before_a_new_start_stays(void **state)
 	await(&f.stage, has_ended, &f);
 	f.ends = 0;
 	f.post->sums.probes = 0;
-	assert_int_equal(pg_post_start(f.post, NULL), 0);
+	assert_int_equal(pg_post_start(f.post), 0);
 	await(&f.stage, has_counts, &f);
 	assert_int_equal(f.post->sums.total, 6 + 5);
 	assert_int_equal(f.post->sums.probes, 4 + 4);
@@ -176,6 +175,8 @@ static struct told_case told[] = {
 	  "{\"event\":\"warning\",\"message\":\"a ?[31mword\",\"pod\":\"talks\"}\n" },
 	{ "loses", "warning: pod 'loses': link lost: cut; the app answers until it is back\n",
 	  "{\"event\":\"lost\",\"message\":\"cut\",\"pod\":\"loses\"}\n" },
+	{ "frees", "outgoing port 5432 of pod 'frees' is free, and redirected now\n",
+	  "{\"event\":\"freed\",\"port\":5432,\"outgoing\":true,\"pod\":\"frees\"}\n" },
 	{ "garbage", "port 8080 of pod 'garbage' now reaches 127.0.0.1:3000 (tproxy, spdy)\n",
 	  "{\"event\":\"ready\",\"pod\":\"garbage\",\"mechanism\"" },
 };

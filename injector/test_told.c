@@ -30,6 +30,7 @@ static struct told_case cases[] = {
 	{ "{\"event\":\"waiting\"}", 0, PG_TOLD_WAITING, 0 },
 	{ "{\"event\":\"credential\",\"open\":1}", 0, PG_TOLD_CREDENTIAL, 1 },
 	{ "{\"event\":\"taken\"}", 0, PG_TOLD_TAKEN, 0 },
+	{ "{\"event\":\"freed\"}", 0, PG_TOLD_FREED, 0 },
 	{ "{\"event\":\"of another version\"}", 0, PG_TOLD_OTHER, 0 },
 	{ "{\"error\":{\"message\":\"no\",\"open\":3}}", 0, PG_TOLD_ERROR, 3 },
 	{ "{\"event\":\"failed\",\"error\":{}}", 0, PG_TOLD_OTHER, 0 },

@@ -12,11 +12,17 @@ static enum pg_told_kind kind_of(const char *name)
 		const char *name;
 		enum pg_told_kind kind;
 	} kinds[] = {
-		{ "ready", PG_TOLD_READY },     { "resumed", PG_TOLD_READY },
-		{ "lost", PG_TOLD_LOST },       { "status", PG_TOLD_STATUS },
-		{ "counts", PG_TOLD_COUNTS },   { "ended", PG_TOLD_ENDED },
-		{ "warning", PG_TOLD_WARNING }, { "waiting", PG_TOLD_WAITING },
-		{ "taken", PG_TOLD_TAKEN },     { "credential", PG_TOLD_CREDENTIAL },
+		{ "ready", PG_TOLD_READY },
+		{ "resumed", PG_TOLD_READY },
+		{ "lost", PG_TOLD_LOST },
+		{ "status", PG_TOLD_STATUS },
+		{ "counts", PG_TOLD_COUNTS },
+		{ "ended", PG_TOLD_ENDED },
+		{ "warning", PG_TOLD_WARNING },
+		{ "waiting", PG_TOLD_WAITING },
+		{ "taken", PG_TOLD_TAKEN },
+		{ "freed", PG_TOLD_FREED },
+		{ "credential", PG_TOLD_CREDENTIAL },
 	};
 	for (size_t i = 0; i < PG_LEN(kinds); i++)
 		if (strcmp(kinds[i].name, name) == 0)

@@ -15,6 +15,7 @@ enum pg_told_kind {
 	PG_TOLD_WARNING,
 	PG_TOLD_WAITING,
 	PG_TOLD_TAKEN,
+	PG_TOLD_FREED,
 	PG_TOLD_CREDENTIAL, /* it asks for one: see credential.h */
 	PG_TOLD_ERROR,      /* its last words */
 };
