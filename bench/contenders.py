@@ -171,6 +171,11 @@ class Forward(Ends):
             self.start()  # it ends for less than we do
         return self.laptop.peer(verb, "127.0.0.1", self.ports[PORTS[mode]], *options, timeout=timeout)
 
+    def connections(self, seconds, at_once):
+        """By a kubectl that has just been started: one that has carried thousands of connections sometimes hangs for half a minute."""
+        self.start()
+        return super().connections(seconds, at_once)
+
     def crowd(self, *options):
         return self.laptop.command(PEER_BIN, "idle", "127.0.0.1", self.ports[PORTS["echo"]], *options)
 

@@ -37,7 +37,8 @@ def connections(figures, laptop, contender, seconds, at_once):
     got = contender.connections(seconds, at_once)
     figures.add(laptop.name, f"connections {at_once}", contender.who, got["per_second"], contender.transport)
     figures.add(laptop.name, f"connection p50 {at_once}", contender.who, got["us"]["p50"], contender.transport)
-    return f"{got['per_second']:.0f} a second"
+    figures.add(laptop.name, f"connection slowest {at_once}", contender.who, got["us"]["max"], contender.transport)
+    return f"{got['per_second']:.0f} a second, the slowest took {got['us']['max'] / 1000:.0f} ms"
 
 
 @contextlib.contextmanager

@@ -16,8 +16,8 @@ struct client {
 	pthread_t thread;
 	const struct call *call;
 	int64_t until_us;
-	uint64_t ok, failed, cap, *us; /* `us`: what each that went well took */
-	int last_failure;              /* errno; 0: the other end closed */
+	uint64_t ok, late, failed, cap, *us; /* `us`: what each that went well took */
+	int last_failure;                    /* errno; 0: the other end closed */
 };
 
 /* One connection: 0, or -errno. */
@@ -49,6 +49,7 @@ static void *run(void *data)
 			c->failed++;
 			c->last_failure = code == -ENODATA ? 0 : -code;
 		} else {
+			c->late += now_us() > c->until_us;
 			c->us[c->ok++] = (uint64_t)(now_us() - start);
 		}
 	}
@@ -60,6 +61,7 @@ static void add(struct client *sum, const struct client *c)
 {
 	for (uint64_t i = 0; i < c->ok; i++)
 		sum->us[sum->ok++] = c->us[i];
+	sum->late += c->late;
 	sum->failed += c->failed;
 	if (c->failed)
 		sum->last_failure = c->last_failure;
@@ -70,7 +72,7 @@ static int print(struct client *sum, double seconds)
 	printf("{\"ok\":%" PRIu64 ",\"failed\":%" PRIu64
 	       ",\"last_failure\":\"%s\",\"per_second\":%.1f,",
 	       sum->ok, sum->failed, sum->failed ? why(sum->last_failure) : "",
-	       (double)sum->ok / seconds);
+	       (double)(sum->ok - sum->late) / seconds);
 	print_percentiles("us", sum->us, sum->ok);
 	puts("}");
 	return sum->failed != 0;
@@ -97,5 +99,7 @@ int client_rate(const struct call *call)
 		pthread_join(c->thread, NULL);
 		add(&sum, c);
 	}
-	return started < n ? 1 : print(&sum, (double)(now_us() - began) / 1e6);
+	/* One that was stuck until after the end counts as a connection, but its time does not. */
+	int64_t ended = now_us() < clients->until_us ? now_us() : clients->until_us;
+	return started < n ? 1 : print(&sum, (double)(ended - began) / 1e6);
 }
