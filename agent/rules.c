@@ -150,6 +150,13 @@ static void drop_table(struct pg_rules *r, const char *name)
 	pg_nft_commit(r->nft, NULL, NULL); /* one that is gone already needs no removal */
 }
 
+/* Without owned tables another agent may have taken a port, and its claim, whose lease had run out.
+ */
+static bool has_claim(const struct pg_rules *r, const struct rules_entry *e)
+{
+	return r->claims.owned || !pg_claim_is_live(&r->claims, e->direction, e->port);
+}
+
 void pg_rules_close(struct pg_rules *r)
 {
 	if (!r)
@@ -160,7 +167,8 @@ void pg_rules_close(struct pg_rules *r)
 	for (size_t i = 0; i < r->count; i++) {
 		char name[PG_CLAIM_NAME];
 		rules_claim_name(&r->entries[i], name);
-		drop_table(r, name);
+		if (has_claim(r, &r->entries[i]))
+			drop_table(r, name);
 		pg_out_scope_fini(&r->entries[i].scope);
 	}
 	pg_nft_close(r->nft);
@@ -362,10 +370,12 @@ int pg_rules_remove(struct pg_rules *r, enum pg_direction direction, uint16_t po
 	if (!e)
 		return rules_not_ours(direction, port, err);
 	rules_claim_name(e, name);
+	bool is_claimed = has_claim(r, e);
 	pg_nft_begin(r->nft);
 	rules_take(r, e);
 	pg_out_take(r->nft, r->table, port, &e->scope);
-	pg_nft_del_table(r->nft, name, 0);
+	if (is_claimed)
+		pg_nft_del_table(r->nft, name, 0);
 	int code = pg_nft_commit(r->nft, NULL, err);
 	if (code < 0 && code != -ENOENT) /* that: somebody has removed the tables already */
 		return code;

@@ -303,6 +303,27 @@ static void unowned_port_that_was_taken_while_parked_is_seen_when_it_is_armed(vo
 	assert_int_equal(answers(w, w->ns.outside, POD4, 0), APP);
 }
 
+/* Our agent wakes up, and the first that it hears is that its laptop has gone. */
+static void unowned_port_that_was_taken_stays_claimed_by_who_took_it(void **state)
+{
+	struct world *w = *state;
+	struct pg_claim claim;
+	add(w, PORT, false);
+	add(w, 81, false);
+	struct pg_rules *other = open_as(w, "other"), *third = open_as(w, "third");
+	sleep_ms(LEASE_MS + 100); /* our agent hangs */
+	assert_int_equal(add_as(other, PORT, "bob@desk", &claim), 0);
+	assert_int_equal(add_as(other, 81, "bob@desk", &claim), 0);
+	drop(w, PORT);
+	close_rules(w); /* with port 81 */
+	assert_int_equal(add_as(third, PORT, "eve@pc", &claim), -EBUSY);
+	assert_string_equal(claim.holder, "bob@desk");
+	assert_int_equal(add_as(third, 81, "eve@pc", &claim), -EBUSY);
+	assert_string_equal(claim.holder, "bob@desk");
+	pg_rules_close(third);
+	pg_rules_close(other);
+}
+
 /* Its listeners are gone, and who has their port next is not to be turned away. */
 static void unowned_shield_of_a_dead_agent_runs_out(void **state)
 {
@@ -368,6 +389,7 @@ int main(void)
 		BOTH(unowned_rules_that_are_flushed_are_made_again, unowned),
 		BOTH(unowned_port_that_is_parked_stays_claimed, unowned),
 		BOTH(unowned_port_that_was_taken_while_parked_is_seen_when_it_is_armed, unowned),
+		BOTH(unowned_port_that_was_taken_stays_claimed_by_who_took_it, unowned),
 		BOTH(unowned_shield_of_a_dead_agent_runs_out, unowned),
 		BOTH(the_shield_lasts_while_it_is_renewed, owned),
 	};
