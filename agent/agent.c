@@ -182,7 +182,7 @@ static bool on_has_room(void *ctx, const uint8_t id[PG_SESSION_BYTES])
 {
 	const struct pg_agent *a = ctx;
 	const struct pg_session *s = find(a, id);
-	bool is_first = !s || pg_session_lanes(s) == 0;
+	bool is_first = !s || pg_session_is_silent(s);
 	return (s || a->session_count < SESSIONS_MAX) &&
 	       pg_pressure_takes_lane(a->pressure, is_first);
 }

@@ -163,9 +163,8 @@ static void on_taken(void *ctx, const struct pg_redirect *rd, const struct pg_cl
 static bool on_yield(void *ctx)
 {
 	struct pg_session *s = ctx;
-	for (int i = 0; i < PG_LANES_MAX; i++)
-		if (s->lanes[i].link && !is_silent(s->lanes[i].link))
-			return false;
+	if (!pg_session_is_silent(s))
+		return false;
 	s->over = true;
 	schedule_reaping(s);
 	return true;
@@ -359,11 +358,13 @@ static void on_control(void *ctx, const Podgraft__V1__Control *msg)
 	}
 }
 
+/* The end of a shortage, which that may be, is news: not for this lane any more. */
 static void free_link(struct lane *lane)
 {
-	if (lane->link)
+	struct pg_link *link = pg_take_ptr(&lane->link);
+	pg_link_free(link);
+	if (link)
 		pg_pressure_lane(lane->session->config.pressure, -1);
-	pg_link_free(pg_take_ptr(&lane->link));
 }
 
 static void end_lane(struct lane *lane)
@@ -437,6 +438,14 @@ int pg_session_lanes(const struct pg_session *s)
 	for (int i = 0; i < PG_LANES_MAX; i++)
 		n += s->lanes[i].link != NULL;
 	return n;
+}
+
+bool pg_session_is_silent(const struct pg_session *s)
+{
+	for (int i = 0; i < PG_LANES_MAX; i++)
+		if (s->lanes[i].link && !is_silent(s->lanes[i].link))
+			return false;
+	return true;
 }
 
 const uint8_t *pg_session_id(const struct pg_session *s)

@@ -40,6 +40,9 @@ void pg_session_tell_undone(struct pg_session *s, Podgraft__V1__Undone *undone);
 /* Those that are open. */
 int pg_session_lanes(const struct pg_session *s);
 
+/* None of them was heard of for some seconds: they give way to new ones. */
+bool pg_session_is_silent(const struct pg_session *s);
+
 const uint8_t *pg_session_id(const struct pg_session *s);
 
 /* Ends it: redirects stop, streams and lanes are reset. `ended` is not called. */

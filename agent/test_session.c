@@ -350,8 +350,11 @@ static void a_silent_laptop_gives_way_to_another(void **state)
 	assert_int_equal(begin_session(w, awake), 0);
 	assert_int_equal(add_lane(awake, 0, NULL), 0);
 	assert_int_equal(start(awake, 1, PORT, "ann@desk"), -EEXIST);
+	assert_false(pg_session_is_silent(asleep->session));
 	turn(w, 4600);
 	assert_non_null(asleep->session);
+	assert_true(pg_session_is_silent(asleep->session));
+	assert_false(pg_session_is_silent(awake->session));
 	assert_int_equal(start(awake, 1, PORT, "ann@desk"), 0);
 	assert_int_equal(who_answers(w, POD4), LAPTOP);
 	assert_null(asleep->session);
