@@ -57,8 +57,9 @@ void pg_route_link(struct pg_routes *r, const struct pg_request *rq, const struc
 		return;
 	}
 	if (r->events.has_room && !r->events.has_room(r->ctx, st->session)) {
-		pg_route_refuse(a, 503, "the agent has no memory for one more link",
-				"end another podgraft of yours, or graft with more --memory");
+		pg_route_refuse(a, 503, "the agent has no room for one more link",
+				"end another podgraft of yours; or the agent, by podgraft undo, "
+				"and start with more --memory");
 		return;
 	}
 	struct pending *p = pg_calloc(1, sizeof(*p));

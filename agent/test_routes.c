@@ -288,7 +288,7 @@ static void a_link_without_room_is_refused_in_words(void **state)
 	link_request(authz, request, sizeof(request));
 	ask(f, request, &r);
 	assert_int_equal(r.status, 503);
-	assert_non_null(strstr(r.body, "no memory for one more link"));
+	assert_non_null(strstr(r.body, "no room for one more link"));
 	assert_int_equal(f->linked, 0);
 }
 
