@@ -11,7 +11,7 @@
  * The receiver of a stream has a window, the sender an allowance. Every byte of the window is in
  * one of three places: granted (the peer may send it at any time), held (it arrived and was not
  * consumed), or due (to be granted). A window has PG_CREDIT_OWN bytes of its own and borrows the
- * rest from the pool of its session; what it borrowed goes back only when it is neither granted nor
+ * rest from the pool of its lane; what it borrowed goes back only when it is neither granted nor
  * held, so that what all peers together can make us hold is bounded at every moment. */
 struct pg_window {
 	size_t size;    /* PG_CREDIT_OWN, and what is borrowed */
