@@ -94,3 +94,21 @@ def test_without_a_fallback_nobody_is_given_to_the_app_or_left_waiting(podgraft,
         assert [end_of_one(shared_pod) for _ in range(10)] == ["reset"] * 10
     answers(shared_pod, "laptop", 5)
     assert assert_nothing_is_left(r, shared_pod, rules)["app"] == 0
+
+
+def test_an_agent_without_room_for_one_more_podgraft_says_how_to_get_it(podgraft, shared_pod, laptop, rules):
+    """Whatever --memory says, an agent that runs is used again."""
+    first = podgraft.redirect_to(laptop, shared_pod, "http", options=("--memory", "20Mi"))
+    second = podgraft.redirect_to(laptop, shared_pod, "echo", options=("--memory", "20Mi"))
+    third = podgraft.run("redirect", *podgraft.graft, "--memory", "64Mi", f"pod/{shared_pod.name}", f"9:{laptop.ports['http']}")
+    assert third.returncode == 4, third.stderr
+    assert "no room for one more link" in third.stderr and "podgraft undo" in third.stderr
+    answers(shared_pod, "laptop", 1)  # the others are as before
+    assert second.stop() == 0
+    undone = podgraft.run("undo", f"pod/{shared_pod.name}")
+    assert undone.returncode == 0, undone.stderr
+    first.process.wait(10)
+    r = podgraft.redirect_to(laptop, shared_pod, "http", options=("--memory", "64Mi"))
+    assert r.up["container"] != first.up["container"] == second.up["container"]
+    answers(shared_pod, "laptop", 1)
+    assert_nothing_is_left(r, shared_pod, rules)
