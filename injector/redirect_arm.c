@@ -10,8 +10,7 @@ enum {
 	OWN_PATIENCE_MS = 2500, /* for a port that a podgraft of our own still holds */
 	OWN_RETRY_MS = 250,
 	AGAIN_FIRST_MS = 1000, /* a port of others is tried again then; doubles ... */
-	AGAIN_MOST_MS =
-		4000, /* ... to this: without owned tables a dead agent's claim lasts 10 s */
+	AGAIN_MOST_MS = 4000,  /* ... to this: a dead agent's claim may last 10 s */
 };
 
 void pg_redirect_since(int64_t since_s, char out[PG_SINCE_MAX])
