@@ -143,6 +143,7 @@ static void on_counted(void *ctx, const struct pg_redirect *rd)
 	counts.laptop = rd->served[PG_BY_LAPTOP];
 	counts.app = rd->served[PG_BY_APP];
 	counts.probes = rd->served[PG_AS_PROBE];
+	counts.serial = rd->serial;
 	msg.body_case = PODGRAFT__V1__CONTROL__BODY_REDIRECT_COUNTS;
 	msg.redirect_counts = &counts;
 	announce(ctx, &msg);

@@ -6,12 +6,14 @@ The first test puts a laptop to sleep, and the last one wakes it up: it sleeps w
 import contextlib
 import os
 import signal
+import subprocess
 import time
 
 import pytest
 
 from harness.away import Away
 from harness.faults import Clients, answers, await_idle, lost_since, stopped
+from harness.netns import inside
 from harness.pods import PORTS, make_pod
 from harness.sockets import dial, read_exactly, who
 from harness.tools import LocalServer
@@ -151,6 +153,21 @@ def test_a_link_cut_without_a_fin_is_known_within_10_s_and_returns_when_it_is_wh
     assert lost_since(report, cut) == []
     assert r.stop() == 0
     await_idle(pod, r.up["container"], rules)
+
+
+def test_a_laptop_that_changes_its_network_is_back_before_the_agent_has_missed_it_and_counts_nobody_twice(away, far_redirect, pod):
+    r, _ = far_redirect
+    r.counts(lambda counts: counts["laptop"] > 0)
+    away.cut()
+    inside(away.netns, subprocess.run, ["ss", "-K", "dport", "=", away.port])  # the far end does not hear of it
+    away.mend()
+    r.event("lost", 5)
+    assert r.event("resumed", 5)["reused"]
+    answers(pod, "laptop", 1)
+    r.interrupt()
+    ended = r.event("ended")
+    assert ended["laptop"] == ended["connections"] and ended["app"] == 0, ended
+    assert r.wait() == 0
 
 
 def test_of_two_users_one_is_killed_and_the_other_notices_nothing(redirect, another_user, shared_pod, clean):

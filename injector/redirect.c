@@ -180,6 +180,17 @@ static void add_told(struct pg_redirect_counts *sum, const struct pg_redirect_en
 	sum->probes += e->told.probes;
 }
 
+void pg_redirect_entry_settle(struct pg_redirect_entry *e)
+{
+	struct pg_redirect_counts *sum = &e->all->counts;
+	add_told(sum, e);
+	sum->laptop = pg_min_u64(sum->laptop, PG_REDIRECT_COUNT_MAX);
+	sum->app = pg_min_u64(sum->app, PG_REDIRECT_COUNT_MAX);
+	sum->probes = pg_min_u64(sum->probes, PG_REDIRECT_COUNT_MAX);
+	e->told = (struct pg_redirect_counts){ 0 };
+	e->counting = 0;
+}
+
 void pg_redirects_disarmed(struct pg_redirects *r)
 {
 	r->tunnel = NULL;
@@ -189,8 +200,6 @@ void pg_redirects_disarmed(struct pg_redirects *r)
 		e->armed = false;
 		e->short_of = 0;
 		pg_redirect_entry_stop_probing(e);
-		add_told(&r->counts, e); /* the next agent begins with nothing */
-		e->told = (struct pg_redirect_counts){ 0 };
 	}
 }
 

@@ -181,11 +181,22 @@ static int give_up(struct pg_redirects *r, struct pg_err *err)
 	return first ? explain_held(first, err) : 0;
 }
 
+/* An agent that has not gone, and may not even know of the loss, goes on counting. */
+static void know_agent(struct pg_redirects *r, const struct pg_graft *graft)
+{
+	if (memcmp(r->agent, graft->agent_key, sizeof(r->agent)) == 0)
+		return;
+	memcpy(r->agent, graft->agent_key, sizeof(r->agent));
+	for (size_t i = 0; i < r->count; i++)
+		pg_redirect_entry_settle(&r->entries[i]);
+}
+
 int pg_redirects_arm(struct pg_redirects *r, struct pg_tunnel *t, char mechanism_out[32],
 		     struct pg_err *err)
 {
 	uint64_t patience_ms = pg_loop_now_ms(r->loop) + OWN_PATIENCE_MS;
 	r->tunnel = t;
+	know_agent(r, pg_tunnel_graft(t));
 	for (size_t i = 0; i < r->count; i++) {
 		struct pg_redirect_entry *e = &r->entries[i];
 		bool is_held;

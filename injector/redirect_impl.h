@@ -4,6 +4,7 @@
 #include "injector/probe.h"
 #include "injector/redirect.h"
 #include "proto/base/num.h"
+#include "proto/wire/auth.h"
 
 /* The redirects of one command, as the files that make them up see them: redirect.c has their
  * connections, redirect_arm.c brings them into the pod and back, redirect_told.c hears what becomes
@@ -13,6 +14,9 @@ enum {
 	PG_REDIRECTS_MAX = 256,
 	PG_REDIRECT_SAY_MS = 10000, /* in this time one refusal is told, and a few parkings */
 };
+
+/* The most that an agent is believed to have counted: what JSON's numbers hold exactly. */
+#define PG_REDIRECT_COUNT_MAX (1ull << 53)
 
 struct pg_redirect_entry {
 	struct pg_redirects *all;
@@ -26,7 +30,8 @@ struct pg_redirect_entry {
 	struct pg_probe *probe; /* while parked: waits for somebody to listen here */
 	int short_of;           /* EMFILE or ENOMEM: parked, for the agent is short of it; or 0 */
 	struct pg_redirect_holder holder; /* while held */
-	struct pg_redirect_counts told; /* laptop, app, probes: by the agent that it is armed at */
+	struct pg_redirect_counts told;   /* laptop, app, probes: of the agent's counting ... */
+	uint32_t counting;                /* ... of this number; 0: of none */
 };
 
 struct pg_redirect_connection;
@@ -43,6 +48,7 @@ struct pg_redirects {
 	struct pg_rate refusals, parkings; /* what a client or an agent can make us say at will */
 	uv_timer_t again;                  /* tries what is held */
 	uint64_t again_ms;                 /* its last wait */
+	uint8_t agent[PG_KEY_BYTES];       /* the key of the one that was armed at last */
 	bool was_up;                       /* something has been armed once */
 	bool is_over;                      /* all was given back: nothing is armed any more */
 };
@@ -57,5 +63,8 @@ void pg_redirect_holder_read(const Podgraft__V1__RedirectStatus *st,
 
 /* The port that was held is ours. */
 void pg_redirect_entry_freed(struct pg_redirect_entry *e);
+
+/* What was told of it stays; from here on another counting is. */
+void pg_redirect_entry_settle(struct pg_redirect_entry *e);
 
 void pg_redirect_entry_stop_probing(struct pg_redirect_entry *e);

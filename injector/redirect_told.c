@@ -8,9 +8,6 @@
 
 enum { PARKINGS = 6 }; /* are told in PG_REDIRECT_SAY_MS */
 
-/* The most that an agent is believed to have counted: what JSON's numbers hold exactly. */
-static const uint64_t COUNT_MAX = 1ull << 53;
-
 void pg_redirect_entry_stop_probing(struct pg_redirect_entry *e)
 {
 	pg_probe_free(e->probe);
@@ -109,9 +106,12 @@ static struct pg_redirect_entry *find(struct pg_redirects *r, uint32_t id)
 
 static void take_counts(struct pg_redirect_entry *e, const Podgraft__V1__RedirectCounts *counts)
 {
-	e->told.laptop = pg_min_u64(counts->laptop, COUNT_MAX);
-	e->told.app = pg_min_u64(counts->app, COUNT_MAX);
-	e->told.probes = pg_min_u64(counts->probes, COUNT_MAX);
+	if (counts->serial != e->counting)
+		pg_redirect_entry_settle(e);
+	e->counting = counts->serial;
+	e->told.laptop = pg_min_u64(counts->laptop, PG_REDIRECT_COUNT_MAX);
+	e->told.app = pg_min_u64(counts->app, PG_REDIRECT_COUNT_MAX);
+	e->told.probes = pg_min_u64(counts->probes, PG_REDIRECT_COUNT_MAX);
 }
 
 /* While it was parked its agent hung, and another one took the port. */
