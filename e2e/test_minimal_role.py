@@ -96,7 +96,7 @@ def test_nothing_of_it_is_superfluous(cluster, dev, web, right):
     words = [word.replace("POD", pod.name).replace("WEB", name) for word in NEEDED_BY[right]]
     done = redirect_once(dev, *words, "--output", "json")
     assert done.returncode == 125
-    error = json.loads(done.stdout.splitlines()[-1])["error"]
+    error = json.loads(done.stderr.splitlines()[-1])["error"]
     assert error["class"] == "cluster" and right.split()[1] in error["message"]
     assert "hint" in error and error["hint"]
 
