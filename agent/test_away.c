@@ -67,8 +67,8 @@ static void of_too_many_the_oldest_is_forgotten(void **state)
 {
 	static struct pg_away a;
 	(void)state;
-	for (uint16_t port = 1; port <= PG_AWAY_MAX + 1; port++)
-		add(&a, PG_INCOMING, port, "ann@laptop", port);
+	for (int port = 1; port <= PG_AWAY_MAX + 1; port++)
+		add(&a, PG_INCOMING, (uint16_t)port, "ann@laptop", (uint64_t)port);
 	assert_int_equal(a.count, PG_AWAY_MAX);
 	assert_int_equal(a.items[0].port, 2);
 	assert_int_equal(a.items[PG_AWAY_MAX - 1].port, PG_AWAY_MAX + 1);

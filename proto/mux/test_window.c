@@ -280,7 +280,7 @@ static void the_pace_is_that_of_the_last_minutes(void **state)
 		pg_pace_consumed(&p, 10, ROUND, now += SECOND);
 	assert_in_range(now - since, PG_PACE_MEMORY_MS / 2 * 1000ULL,
 			2 * PG_PACE_MEMORY_MS * 1000ULL);
-	pg_pace_consumed(&p, 1 << 20, ROUND, now += 2 * PG_PACE_MEMORY_MS * 1000ULL);
+	pg_pace_consumed(&p, 1 << 20, ROUND, now + 2 * PG_PACE_MEMORY_MS * 1000ULL);
 	assert_true(pg_pace_within(&p, SECOND) < 10000); /* after a pause, of the pause */
 }
 
