@@ -1,16 +1,16 @@
 #pragma once
 #include <stdint.h>
 
+#include "proto/mux/peak.h"
+
 /* How fast a lane can carry: what all its streams together consumed over some round trips, at its
  * best in the last minutes. A stream that begins need not find that out once more. Pure; the time
  * is an argument, microseconds of a clock that never goes back. Zeros are a lane of which nothing
  * is known. */
 struct pg_pace {
-	uint64_t began_us;    /* when the present measurement did */
-	uint64_t bytes;       /* consumed in it */
-	uint64_t epoch_us;    /* when the present minutes began */
-	uint64_t best;        /* measurement in them, bytes per second */
-	uint64_t best_before; /* ... and of those before */
+	uint64_t began_us;   /* when the present measurement did */
+	uint64_t bytes;      /* consumed in it */
+	struct pg_peak peak; /* of measurements, over minutes */
 };
 
 /* Counts `n` consumed bytes; `round_us` is the round trip of the path, 1 at least. */

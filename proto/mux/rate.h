@@ -3,18 +3,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "proto/mux/peak.h"
+
 /* How fast a consumer takes what arrives: measured over rounds, each as long as it takes to consume
  * one whole window. That is one turn of the window around path and queues, however long it is, so
  * the bursts in which streams share a path do not look like a faster path. What counts is the best
  * round of the last one to two seconds. Pure; the time is an argument, microseconds of a clock that
  * never goes back. */
 struct pg_rate {
-	uint64_t began_us;    /* when the present round did */
-	size_t bytes;         /* consumed in it */
-	size_t window;        /* its end: when so much is */
-	uint64_t epoch_us;    /* when the present second began */
-	uint64_t peak;        /* best round of the present second, bytes per second */
-	uint64_t peak_before; /* ... and of the second before */
+	uint64_t began_us;   /* when the present round did */
+	size_t bytes;        /* consumed in it */
+	size_t window;       /* its end: when so much is */
+	struct pg_peak peak; /* of rounds, over seconds */
 };
 
 /* `window`: of the first round, bytes. */

@@ -264,7 +264,7 @@ static void rounds_measure_the_rate(void **state)
 static void the_pace_is_that_of_the_last_minutes(void **state)
 {
 	(void)state;
-	struct pg_pace p = { .best = 0 };
+	struct pg_pace p = { .bytes = 0 };
 	uint64_t now = 100 * SECOND;
 	assert_int_equal(pg_pace_within(&p, SECOND), 0);
 	for (int i = 0; i < 100; i++)
