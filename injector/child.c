@@ -81,21 +81,24 @@ int pg_child_status(const struct pg_child *c)
 	return c->status;
 }
 
-void pg_child_signal(struct pg_child *c, int signo)
+bool pg_child_takes(struct pg_child *c, int signo)
 {
-	if (!c->ended)
+	if (!c || c->ended)
+		return false;
+	if (signo != SIGINT)
 		uv_process_kill(&c->process, signo);
+	return true;
 }
 
 void pg_child_end(struct pg_loop *loop, struct pg_child *c, uint64_t patience_ms)
 {
 	if (!c)
 		return;
-	pg_child_signal(c, SIGTERM);
+	uv_process_kill(&c->process, SIGTERM);
 	pg_loop_wait(loop, &c->ended, pg_loop_now_ms(loop) + patience_ms);
 	if (c->ended)
 		return;
-	pg_child_signal(c, SIGKILL);
+	uv_process_kill(&c->process, SIGKILL);
 	pg_loop_wait(loop, &c->ended, pg_loop_now_ms(loop) + KILLED_MS);
 }
 

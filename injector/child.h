@@ -20,8 +20,9 @@ bool pg_child_has_ended(const struct pg_child *c);
 /* Its status as a shell gives it: 0 to 255, 128 + signal. Only after it has ended. */
 int pg_child_status(const struct pg_child *c);
 
-/* Passes a signal on, if it still runs. */
-void pg_child_signal(struct pg_child *c, int signo);
+/* Whether a signal is the program's to handle, because it runs: then it has been passed on, but for
+ * SIGINT, which the terminal gives it by itself. NULL is allowed. */
+bool pg_child_takes(struct pg_child *c, int signo);
 
 /* Ends it: SIGTERM, and SIGKILL when it still runs after `patience_ms`, or at an interrupt. A
  * program that it has started itself is its own to end. NULL is allowed. */

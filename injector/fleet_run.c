@@ -39,16 +39,12 @@ static void leave(struct run *r, int signo)
 	pg_loop_interrupt(r->app->loop, true);
 }
 
-/* As for one pod: with "-- COMMAND" a signal is that program's. */
 static void on_signal(void *ctx, int signo)
 {
 	struct run *r = ctx;
 	r->signo = signo;
-	if (r->child && !pg_child_has_ended(r->child)) {
-		if (signo != SIGINT)
-			pg_child_signal(r->child, signo);
+	if (pg_child_takes(r->child, signo))
 		return;
-	}
 	r->signals++;
 	leave(r, signo);
 }

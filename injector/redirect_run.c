@@ -24,16 +24,12 @@ static void leave(struct pg_run *r)
 		pg_loop_interrupt(r->app->loop, true);
 }
 
-/* With "-- CMD" a signal is that program's to handle; the terminal gives it Ctrl-C by itself. */
 static void on_signal(void *ctx, int signo)
 {
 	struct pg_run *r = ctx;
 	r->signo = signo;
-	if (r->child && !pg_child_has_ended(r->child)) {
-		if (signo != SIGINT)
-			pg_child_signal(r->child, signo);
+	if (pg_child_takes(r->child, signo))
 		return;
-	}
 	r->interrupts++;
 	if (r->leaving)
 		pg_loop_interrupt(r->app->loop, true); /* the second one waits for nothing */
