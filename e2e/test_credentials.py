@@ -84,8 +84,8 @@ def test_a_link_that_is_lost_comes_back_with_fresh_credentials_unasked(expired, 
     person.log_in(3600)
     asked = {manner: person.asked(manner) for manner in PLUGINS}
     with Clients(shared_pod) as clients:
-        cut = time.time()
         Lanes(shared_pod, started[FILE].up["container"]).kill_all()
+        cut = time.time()
         for manner in [*PLUGINS, FILE]:
             assert started[manner].event("resumed", 15)["reused"]
             assert who(shared_pod.ip, PORT[manner]) == "laptop"

@@ -107,8 +107,8 @@ def test_no_client_is_lost_when_the_local_program_stops_under_load_and_is_starte
         r = podgraft.redirect_to(server, pod, "http")
         answers(pod, "laptop", 1)
         with Clients(pod) as clients:
-            gone = time.time()
             server.close()
+            gone = time.time()
             answers(pod, "app", 1)
             with LocalServer(ports=server.ports):
                 answers(pod, "laptop", 5)

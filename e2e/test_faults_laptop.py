@@ -59,9 +59,9 @@ class Sleeper:
     def __init__(self, away, redirect, pod, rules):
         self.away, self.redirect, self.pod, self.rules = away, redirect, pod, rules
         self.clients = Clients(pod, rate=20)
-        self.since = time.time()
         away.cut()
         os.kill(redirect.process.pid, signal.SIGSTOP)
+        self.since = time.time()
 
     def wake_up(self):
         self.away.mend()
@@ -91,8 +91,8 @@ def test_a_laptop_that_falls_asleep_gives_its_port_back(sleeper):
 
 def test_kill_of_podgraft_loses_nobody_who_comes_later_and_leaves_the_idle_agent_alone(redirect, shared_pod, clean):
     with Clients(shared_pod) as clients:
-        killed = time.time()
         redirect.kill()
+        killed = time.time()
         answers(shared_pod, "app", 15)
         shared_pod.await_rules(clean, timeout=15)
         report = clients.end()
@@ -102,8 +102,8 @@ def test_kill_of_podgraft_loses_nobody_who_comes_later_and_leaves_the_idle_agent
 
 def test_podgraft_stopped_for_30_s_fails_open_and_returns_by_itself(redirect, shared_pod, clean):
     with Clients(shared_pod) as clients:
-        began = time.time()
         with stopped(redirect.process.pid):
+            began = time.time()
             answers(shared_pod, "app", 10)
             shared_pod.await_rules(clean, timeout=12)
             time.sleep(max(0, began + 30 - time.time()))
@@ -139,8 +139,8 @@ def test_ctrl_c_and_sigterm_give_the_port_back_at_once_and_lose_nobody(redirect,
 def test_a_link_cut_without_a_fin_is_known_within_10_s_and_returns_when_it_is_whole(away, far_redirect, pod):
     r, rules = far_redirect
     with Clients(pod) as clients:
-        cut = time.time()
         away.cut()
+        cut = time.time()
         answers(pod, "app", 5)
         r.event("lost", VERDICT + AT_ONCE)
         assert time.time() - cut < stretched(VERDICT + AT_ONCE)
@@ -175,8 +175,8 @@ def test_of_two_users_one_is_killed_and_the_other_notices_nothing(redirect, anot
     with LocalServer("other-laptop") as other:
         theirs = another_user.redirect(f"pod/{shared_pod.name}", f"{greet}:{other.ports['http']}")
         with dial(shared_pod.ip, greet) as held, Clients(shared_pod) as mine, Clients(shared_pod, greet) as others:
-            killed = time.time()
             redirect.kill()
+            killed = time.time()
             answers(shared_pod, "app", 15)
             until(lambda: "8080" not in shared_pod.rules(), timeout=15, what="the end of the killed one's rules")
             assert lost_since(mine.end(), killed) == []

@@ -24,7 +24,10 @@ class Clients(Load):
 
 
 def lost_since(report, moment):
-    """Connections that began after that time (of time.time()) and were not answered."""
+    """Connections that began after that time (of time.time()) and were not answered.
+
+    Take the time once the fault is there: who is taken in by a laptop in the last millisecond is cut off with it.
+    """
     assert report["failed"] == len(report["failures"]), f"more were lost than the report names: {report['failed']}"
     return [f for f in report["failures"] if f["begin_ms"] > moment * 1000 - report["start_unix_ms"]]
 

@@ -76,7 +76,7 @@ static void endless_banner(const struct evil *e)
 	char block[4096];
 	(void)e;
 	memset(block, 'A', sizeof(block));
-	for (int i = 0; i < 4 << 10; i++) /* 16 MiB, then it stays */
+	for (int i = 0; i < 2 << 10; i++) /* 8 MiB, then it stays: a kubelet rotates at 10 */
 		evil_say(STDOUT_FILENO, block, sizeof(block));
 }
 
