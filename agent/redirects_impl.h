@@ -10,6 +10,13 @@
 
 enum { REDIRECTS_MAX = 256 };
 
+/* One that is in the table no more, while the listeners' queues are emptied of what its rule took.
+ */
+struct redirects_leaving {
+	struct pg_redirect rd;
+	struct redirects_leaving *next; /* that was about to leave already; or NULL */
+};
+
 struct pg_redirects {
 	struct pg_loop *loop;
 	const struct pg_log *log;
@@ -20,6 +27,7 @@ struct pg_redirects {
 	struct pg_redirect orphans; /* for what a rule took just before it went */
 	struct pg_redirect table[REDIRECTS_MAX];
 	size_t count;
+	struct redirects_leaving *leaving; /* on their callers' stacks */
 	struct pg_away away;
 	uint64_t away_ms; /* how long those are kept */
 	struct pg_looks *looks;
@@ -31,6 +39,53 @@ struct pg_redirects {
 	uv_timer_t renew, counts, forget;
 	int open_handles;
 };
+
+/* redirects.c */
+
+bool redirects_is_at(const struct pg_redirect *rd, enum pg_direction direction, uint16_t port);
+
+/* That of the table; NULL: none stands there. */
+struct pg_redirect *redirects_find(struct pg_redirects *all, enum pg_direction direction,
+				   uint16_t port);
+
+/* redirects_arrive.c: connections */
+
+/* The intake's `arrived`. */
+void redirects_on_arrived(void *ctx, int fd, const struct sockaddr_storage *peer,
+			  const struct sockaddr_storage *local, enum pg_direction direction);
+
+/* A connection from the node has said what it is; its redirect may have gone meanwhile. */
+void redirects_on_looked(void *ctx, const struct pg_look *look, struct pg_byteq *first,
+			 bool is_probe);
+
+/* Tells the owner, if there is anything new. */
+void redirects_tell_counts(struct pg_redirect *rd);
+
+/* redirects_park.c */
+
+/* Parks `rd`, or takes its port again, as its laptop and what is short would have it. -EBUSY:
+ * another agent has its port; redirects_lose() is due. */
+int redirects_settle(struct pg_redirects *all, struct pg_redirect *rd, struct pg_err *err);
+
+/* The same, told in the log. */
+enum redirects_settled { REDIRECTS_SETTLED, REDIRECTS_AS_BEFORE, REDIRECTS_LOST };
+enum redirects_settled redirects_settle_or_log(struct pg_redirects *all, struct pg_redirect *rd);
+
+/* redirects_end.c. After each of these no pointer into the table is good any more. */
+
+/* Another has the port of `rd` now, for by->holder; with `is_told` its owner hears of it. */
+void redirects_lose(struct pg_redirects *all, struct pg_redirect *rd, const struct pg_claim *by,
+		    bool is_told);
+
+/* The same for those that the rules have lost. */
+void redirects_lose_taken(struct pg_redirects *all);
+
+/* Removes the rule of `rd`, and `rd`. */
+enum redirects_why { REDIRECTS_FOR_GOOD, REDIRECTS_LAPTOP_AWAY };
+void redirects_remove(struct pg_redirects *all, struct pg_redirect *rd, enum redirects_why why);
+
+/* The intake's `wanted`. */
+void redirects_on_wanted(void *ctx);
 
 /* redirects_say.c: the lines of the log that `podgraft status` reads */
 
