@@ -75,10 +75,9 @@ static void on_closed(uv_handle_t *handle)
 }
 
 /* In a process group of its own, so that the terminal's Ctrl-C comes by us alone. */
-static int spawn(struct pg_member *m, struct pg_loop *loop, const char *const *argv)
+static int spawn(struct pg_member *m, struct pg_loop *loop, const char *exe,
+		 const char *const *argv)
 {
-	char exe[EXE_MAX];
-	size_t exe_len = sizeof(exe);
 	uv_stdio_container_t streams[STREAMS] = {
 		{ .flags = UV_CREATE_PIPE | UV_READABLE_PIPE,
 		  .data.stream = (uv_stream_t *)&m->leash },
@@ -87,9 +86,6 @@ static int spawn(struct pg_member *m, struct pg_loop *loop, const char *const *a
 		{ .flags = UV_CREATE_PIPE | UV_WRITABLE_PIPE,
 		  .data.stream = (uv_stream_t *)&m->words.pipe },
 	};
-	int rc = uv_exepath(exe, &exe_len);
-	if (rc < 0)
-		return rc;
 	uv_process_options_t options = { .exit_cb = on_exit_,
 					 .file = exe,
 					 .args = (char **)argv, /* not written to */
@@ -97,7 +93,7 @@ static int spawn(struct pg_member *m, struct pg_loop *loop, const char *const *a
 					 .stdio_count = STREAMS,
 					 .stdio = streams };
 	pg_loop_many_files(loop, false);
-	rc = uv_spawn(pg_loop_uv(loop), &m->process, &options);
+	int rc = uv_spawn(pg_loop_uv(loop), &m->process, &options);
 	pg_loop_many_files(loop, true);
 	return rc;
 }
@@ -115,6 +111,11 @@ int pg_member_start(struct pg_loop *loop, const char *const *argv,
 		    const struct pg_member_events *events, void *ctx, struct pg_member **out,
 		    struct pg_err *err)
 {
+	char exe[EXE_MAX];
+	size_t exe_len = sizeof(exe);
+	int rc = uv_exepath(exe, &exe_len);
+	if (rc < 0) /* before there are handles to close */
+		return pg_fail(err, rc, "find our own program");
 	struct pg_member *m = pg_calloc(1, sizeof(*m));
 	if (!m)
 		return pg_fail(err, -ENOMEM, "start another podgraft");
@@ -125,7 +126,7 @@ int pg_member_start(struct pg_loop *loop, const char *const *argv,
 	m->events = events;
 	m->ctx = ctx;
 	m->open_handles = HANDLES;
-	int rc = spawn(m, loop, argv);
+	rc = spawn(m, loop, exe, argv);
 	if (rc < 0) {
 		m->has_exited = true;
 		pg_member_free(m);
