@@ -85,9 +85,9 @@ static const char *life_word(const struct pg_agent_seen *a)
 
 static json_t *redirect_json(const struct pg_status_line *line)
 {
-	return json_pack("{s:s, s:i, s:s, s:I, s:s, s:s}", "direction",
+	return json_pack("{s:s, s:i, s:s, s:o*, s:s, s:s}", "direction",
 			 line->outgoing ? "outgoing" : "incoming", "port", line->port, "by",
-			 line->who, "since", (json_int_t)line->since, "state",
+			 line->who, "since", pg_output_time((int64_t)line->since), "state",
 			 line->event == PG_STATUS_PARKED ? "parked" : "redirected", "note",
 			 line->note);
 }
@@ -120,12 +120,12 @@ static void show_agent(struct show *s, const struct pg_agent_seen *a,
 		add_row(s, a, &row);
 	}
 	json_array_append_new(s->agents,
-			      json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:b, s:b, s:o}",
+			      json_pack("{s:s, s:s, s:s, s:s, s:s, s:o*, s:b, s:b, s:o}",
 					"namespace", a->ns, "pod", a->pod, "container",
 					a->container, "profile", a->profile, "state",
 					a->life == PG_AGENT_RUNS ? "running" : life_word(a),
-					"since", (json_int_t)a->since_s, "yours", yours, "log_read",
-					is_known, "redirects", redirects));
+					"since", pg_output_time(a->since_s), "yours", yours,
+					"log_read", is_known, "redirects", redirects));
 }
 
 static void on_line(void *ctx, const char *text)

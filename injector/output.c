@@ -169,6 +169,11 @@ void pg_output_event(struct pg_output *o, const char *name, const char *fmt, ...
 	pg_output_json(o, event);
 }
 
+json_t *pg_output_time(int64_t unix_s)
+{
+	return unix_s > 0 ? json_integer((json_int_t)unix_s) : NULL;
+}
+
 size_t pg_text_fit(const char *text, size_t columns)
 {
 	size_t n = 0;

@@ -49,6 +49,8 @@ void pg_output_warn(struct pg_output *o, const char *fmt, ...) PG_PRINTF(2, 3);
 /* One line of JSON: {"event":NAME, ...} with the members of `fmt`, as json_pack() takes them
  * ("{s:s, s:i}"); values of "o" are taken. Nothing in text. */
 void pg_output_event(struct pg_output *o, const char *name, const char *fmt, ...);
+/* A Unix time as a member of an event, for "o*": it is left out (NULL) when nobody knows it (0). */
+json_t *pg_output_time(int64_t unix_s);
 /* One line of JSON, as it is. Takes `value`, which may be NULL (out of memory: an error event).
  * Nothing in text. */
 void pg_output_json(struct pg_output *o, json_t *value);

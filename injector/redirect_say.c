@@ -90,8 +90,8 @@ void pg_run_say_held(void *ctx, const struct pg_redirect_want *want,
 			       "%sport %u is redirected by %s%s: it is tried again until it is "
 			       "free; --take-over takes it",
 			       pg_redirect_word(want), want->pod_port, holder->by, since);
-	pg_output_event(&r->app->out, "held", "{s:i, s:s, s:I, s:o*}", "port", want->pod_port, "by",
-			holder->by, "since", (json_int_t)holder->since_s, "outgoing",
+	pg_output_event(&r->app->out, "held", "{s:i, s:s, s:o*, s:o*}", "port", want->pod_port,
+			"by", holder->by, "since", pg_output_time(holder->since_s), "outgoing",
 			want->outgoing ? json_true() : NULL);
 }
 
