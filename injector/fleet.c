@@ -15,8 +15,10 @@ static void add_up(struct pg_post_sums *sum, const struct pg_post_sums *one)
 	sum->total += one->total;
 	sum->bytes_in += one->bytes_in;
 	sum->bytes_out += one->bytes_out;
+	sum->laptop += one->laptop;
 	sum->app += one->app;
 	sum->probes += one->probes;
+	sum->refused += one->refused;
 }
 
 /* ---- pods that come and go ---------------------------------------------------------------- */
@@ -232,6 +234,14 @@ void pg_fleet_leave(struct pg_fleet *f, int signo)
 	f->leaving = f->stirred = true;
 	for (size_t i = 0; i < f->count; i++)
 		pg_post_signal(f->posts[i], signo);
+}
+
+void pg_fleet_say_ended(struct pg_fleet *f)
+{
+	const struct pg_post_sums *n = &f->gone;
+	pg_output_event(&f->app->out, "ended", "{s:I, s:I, s:I, s:I, s:I}", "connections", n->total,
+			"refused", n->refused, "laptop", n->laptop, "app", n->app, "probes",
+			n->probes);
 }
 
 void pg_fleet_fini(struct pg_fleet *f)

@@ -49,3 +49,6 @@ void pg_fleet_leave(struct pg_fleet *f, int signo);
 
 /* Without a member that runs. f->gone then counts all. */
 void pg_fleet_fini(struct pg_fleet *f);
+
+/* After that: the event "ended", as it is of one pod. */
+void pg_fleet_say_ended(struct pg_fleet *f);

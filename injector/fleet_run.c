@@ -222,9 +222,7 @@ int pg_fleet_run(struct pg_app *app, const struct pg_redirect_values *values, co
 	bring_down(r, rc < 0);
 	pg_loop_on_signal(app->loop, NULL, NULL);
 	if (rc == 0)
-		pg_output_event(&app->out, "ended", "{s:I, s:I, s:I}", "connections",
-				r->fleet.gone.total, "app", r->fleet.gone.app, "probes",
-				r->fleet.gone.probes);
+		pg_fleet_say_ended(&r->fleet);
 	rc = exit_status(r, rc, err);
 	pg_child_free(r->child);
 	pg_pod_job_end(&r->job);

@@ -62,8 +62,10 @@ static void take_status(struct pg_post *p, const json_t *event)
 
 static void take_counts(struct pg_post *p, const json_t *event)
 {
+	p->sums.laptop = p->before.laptop + pg_told_count(event, "laptop");
 	p->sums.app = p->before.app + pg_told_count(event, "app");
 	p->sums.probes = p->before.probes + pg_told_count(event, "probes");
+	p->sums.refused = p->before.refused + pg_told_count(event, "refused");
 }
 
 static void take_end(struct pg_post *p, const json_t *event)

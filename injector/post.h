@@ -20,7 +20,8 @@ struct pg_post_config {
 /* What its connections were and are. */
 struct pg_post_sums {
 	json_int_t open, total, bytes_in, bytes_out;
-	json_int_t app, probes; /* that the app served */
+	json_int_t laptop, app, probes; /* who served them: see the event "counts" */
+	json_int_t refused;             /* by the local program */
 };
 
 struct pg_post { /* read-only outside, but for the marks of its owner */

@@ -281,6 +281,29 @@ static void more_pods_than_it_takes_are_left_alone(void **state)
 	end(&f);
 }
 
+static void its_end_counts_all_that_each_of_them_counted(void **state)
+{
+	struct fixture f;
+	(void)state;
+	begin(&f, PG_FORMAT_JSON);
+	tell(&f, '+', "a", "1");
+	tell(&f, '+', "b", "2");
+	await_up(&f, 2);
+	tell(&f, '-', "a", "1");
+	f.want = 1;
+	await(&f.stage, are_there, &f);
+	pg_fleet_leave(&f.fleet, SIGTERM);
+	f.want = 0;
+	await(&f.stage, are_members, &f);
+	pg_fleet_fini(&f.fleet);
+	pg_fleet_say_ended(&f.fleet);
+	assert_int_equal(count_of(f.stage.out,
+				  "{\"event\":\"ended\",\"connections\":12,\"refused\":4,"
+				  "\"laptop\":8,\"app\":2,\"probes\":8}\n"),
+			 1);
+	close_stage(&f.stage);
+}
+
 static void once_it_leaves_nobody_is_started(void **state)
 {
 	struct fixture f;
@@ -329,6 +352,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(when_none_can_be_it_fails_in_the_words_of_one),
 		cmocka_unit_test(when_none_is_left_for_ten_seconds_it_fails),
 		cmocka_unit_test(more_pods_than_it_takes_are_left_alone),
+		cmocka_unit_test(its_end_counts_all_that_each_of_them_counted),
 		cmocka_unit_test(once_it_leaves_nobody_is_started),
 		cmocka_unit_test(what_several_say_is_told_once_and_counted),
 	};

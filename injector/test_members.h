@@ -30,7 +30,8 @@ static int stay(const sigset_t *signals)
 {
 	int signo;
 	sigwait(signals, &signo);
-	say("{\"event\":\"ended\",\"connections\":6,\"app\":1,\"probes\":4}");
+	say("{\"event\":\"ended\",\"connections\":6,\"refused\":2,\"laptop\":4,\"app\":1,"
+	    "\"probes\":4}");
 	return 0;
 }
 

@@ -139,7 +139,9 @@ static void it_is_up_counts_and_ends_when_it_is_told_to(void **state)
 	await(&f.stage, has_ended, &f);
 	assert_int_equal(f.post->sums.open, 0);
 	assert_int_equal(f.post->sums.total, 6); /* there was one more at the end */
+	assert_int_equal(f.post->sums.laptop, 4);
 	assert_int_equal(f.post->sums.probes, 4);
+	assert_int_equal(f.post->sums.refused, 2);
 	end(&f);
 }
 
