@@ -34,7 +34,7 @@ struct pg_agent {
 	struct pg_redirects *redirects;
 	struct pg_connections *connections;
 	struct pg_pool pool; /* what the streams of all sessions may borrow */
-	struct pg_session *sessions[SESSIONS_MAX];
+	struct pg_session *sessions[SESSIONS_MAX + 1]; /* and that of an undo */
 	size_t session_count;
 	uv_timer_t idle, drain, rest;
 	uint64_t drain_end_ms;
@@ -178,11 +178,19 @@ static struct pg_session *find(const struct pg_agent *a, const uint8_t id[PG_SES
 	return NULL;
 }
 
+static bool is_of_undo(const uint8_t id[PG_SESSION_BYTES])
+{
+	return memcmp(id, pg_session_of_undo, PG_SESSION_BYTES) == 0;
+}
+
+/* There is always room for one lane of an undo, be it for want of room that it comes. */
 static bool on_has_room(void *ctx, const uint8_t id[PG_SESSION_BYTES])
 {
 	const struct pg_agent *a = ctx;
 	const struct pg_session *s = find(a, id);
 	bool is_first = !s || pg_session_is_silent(s);
+	if (is_of_undo(id) && is_first)
+		return true;
 	return (s || a->session_count < SESSIONS_MAX) &&
 	       pg_pressure_takes_lane(a->pressure, is_first);
 }
@@ -192,7 +200,7 @@ static struct pg_session *find_or_add(struct pg_agent *a, const uint8_t id[PG_SE
 	struct pg_session *s = find(a, id);
 	if (s)
 		return s;
-	if (a->session_count == SESSIONS_MAX)
+	if (a->session_count >= SESSIONS_MAX + (size_t)is_of_undo(id))
 		return NULL;
 	struct pg_session_config config = { .loop = a->loop,
 					    .log = a->log,

@@ -58,8 +58,8 @@ void pg_route_link(struct pg_routes *r, const struct pg_request *rq, const struc
 	}
 	if (r->events.has_room && !r->events.has_room(r->ctx, st->session)) {
 		pg_route_refuse(a, 503, "the agent has no room for one more link",
-				"end another podgraft of yours; for more room then podgraft undo, "
-				"and start with more --memory");
+				"end another podgraft of yours; for more room end all with "
+				"podgraft undo, and start with more --memory");
 		return;
 	}
 	struct pending *p = pg_calloc(1, sizeof(*p));

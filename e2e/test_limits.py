@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from harness.faults import HTTP, Clients, answers, await_idle
+from harness.faults import HTTP, Clients, answers, await_idle, stopped
+from harness.lanes import Lanes
 from harness.pods import PORTS
 from harness.sockets import dial, ending
 from harness.waiting import until
@@ -104,11 +105,25 @@ def test_an_agent_without_room_for_one_more_podgraft_says_how_to_get_it(podgraft
     assert third.returncode == 4, third.stderr
     assert "no room for one more link" in third.stderr and "podgraft undo" in third.stderr
     answers(shared_pod, "laptop", 1)  # the others are as before
-    assert second.stop() == 0
-    undone = podgraft.run("undo", f"pod/{shared_pod.name}")
-    assert undone.returncode == 0, undone.stderr
-    first.process.wait(10)
+    undone = podgraft.run("undo", f"pod/{shared_pod.name}")  # for which there always is room
+    assert undone.returncode == 0 and "2 redirects" in undone.stdout, undone
+    for one in (first, second):
+        assert one.process.wait(10) == 4
     r = podgraft.redirect_to(laptop, shared_pod, "http", options=("--memory", "64Mi"))
     assert r.up["container"] != first.up["container"] == second.up["container"]
     answers(shared_pod, "laptop", 1)
     assert_nothing_is_left(r, shared_pod, rules)
+
+
+def test_a_podgraft_that_comes_back_to_an_agent_without_room_says_so_and_waits_for_it(podgraft, shared_pod, laptop, rules):
+    first = podgraft.redirect_to(laptop, shared_pod, "http", options=("--memory", "20Mi"))
+    with stopped(first.process.pid):
+        Lanes(shared_pod, first.up["container"]).kill_all()
+        others = [podgraft.redirect_to(laptop, shared_pod, name, options=("--memory", "20Mi")) for name in ("echo", "greet")]
+    first.event("lost", timeout=5)
+    assert "no room for one more link" in first.event("warning", timeout=10)["message"]
+    assert others[0].stop() == 0
+    assert first.event("resumed", timeout=15)["container"] == first.up["container"]
+    answers(shared_pod, "laptop", 1)
+    assert others[1].stop() == 0
+    assert_nothing_is_left(first, shared_pod, rules)

@@ -98,6 +98,12 @@ static int exchange(struct pg_agent_conn *c, const char *method, const char *pat
 	return rc < 0 ? not_of_an_agent(c, rc, "answer", err) : 0;
 }
 
+/* What the agent has too much of at this moment, it may not have in the next. */
+static bool is_passing(int status)
+{
+	return status == 429 || status == 503;
+}
+
 /* An error from an answer that is not the wanted one. */
 static int refused(struct pg_agent_conn *c, const struct pg_agent_answer *answer,
 		   struct pg_err *err)
@@ -105,8 +111,8 @@ static int refused(struct pg_agent_conn *c, const struct pg_agent_answer *answer
 	char error[256], hint[256];
 	pg_refusal_parse((const char *)c->in.data + answer->head_len, answer->body_len, error,
 			 hint);
-	pg_fail(err, -EACCES, "the agent refuses (%d): %s.", answer->status,
-		error[0] ? error : "no reason given");
+	pg_fail(err, is_passing(answer->status) ? -EAGAIN : -EACCES, "the agent refuses (%d): %s.",
+		answer->status, error[0] ? error : "no reason given");
 	return pg_hint(err, PG_TARGET, "%s", hint);
 }
 
@@ -177,7 +183,8 @@ void pg_agent_disconnect(struct pg_agent_conn *c)
  * instead: the person should know that something took its port. */
 static bool is_dead(const struct pg_err *err)
 {
-	return err->whose == PG_TARGET && err->code != -EACCES && err->code != -EPROTO;
+	return err->whose == PG_TARGET && err->code != -EACCES && err->code != -EPROTO &&
+	       err->code != -EAGAIN;
 }
 
 int pg_agent_reach(struct pg_loop *loop, struct pg_platform *platform, const struct pg_pod *pod,

@@ -30,7 +30,8 @@ void pg_agent_token(struct pg_agent_conn *c, const struct pg_keys *keys, char ou
 int pg_agent_get(struct pg_agent_conn *c, const struct pg_keys *keys, const char *path,
 		 struct pg_buf *body, struct pg_err *err);
 
-/* Makes a link of the connection: both prove themselves. `c` is used up in any case. */
+/* Makes a link of the connection: both prove themselves. `c` is used up in any case. -EACCES: the
+ * agent refuses us, or is not the one; -EAGAIN: it refuses for now, as it has no room. */
 int pg_agent_link(struct pg_agent_conn *c, const struct pg_keys *keys,
 		  const uint8_t session[PG_SESSION_BYTES], const struct pg_link_config *config,
 		  struct pg_link **out, struct pg_err *err);

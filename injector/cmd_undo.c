@@ -122,16 +122,14 @@ static int end_agent(struct undo *u, struct pg_platform *p, const struct pg_agen
 	const struct pg_graft_spec spec = { .keys = &u->keys };
 	struct pg_tunnel *tunnel = NULL;
 	struct pg_graft graft;
-	uint8_t session[PG_SESSION_BYTES];
 	struct pg_tunnel_config config = { .loop = u->app->loop,
 					   .platform = p,
 					   .pod = pod,
 					   .spec = &spec,
 					   .graft = &graft,
-					   .session = session };
+					   .session = pg_session_of_undo };
 	if (!pod)
 		return pg_fail(err, -ENOMEM, "end an agent");
-	pg_random(session, sizeof(session));
 	int rc = p->ops->adopt(p, a, pod, &graft, err);
 	if (rc < 0 && rc != -ECANCELED && a->life == PG_AGENT_STARTING) {
 		free(pod);

@@ -217,20 +217,22 @@ static int try_again(struct pg_run *r, struct pg_err *err)
 	return rc < 0 ? rc : pg_run_link_up(r, err);
 }
 
-/* Something answers in the place of our agent, and is not it: worth a word, once, even if a new
- * agent takes over in a moment. */
-static void warn_of_stranger(struct pg_run *r, const struct pg_err *err, bool *was_told)
+/* Something answers in the place of our agent and is not it, or ours has no room: worth a word,
+ * once, even if a new agent takes over, or there is some, in a moment. */
+static void warn_of_refusal(struct pg_run *r, const struct pg_err *err, int *told)
 {
-	if (err->code != -EACCES || err->whose != PG_TARGET || *was_told)
+	bool is_passing = err->code == -EAGAIN;
+	if (err->whose != PG_TARGET || (err->code != -EACCES && !is_passing) || *told == err->code)
 		return;
-	*was_told = true;
-	pg_output_warn(&r->app->out, "pod '%s': %s; %s", r->job.pod.name, err->what, err->hint);
+	*told = err->code;
+	pg_output_warn(&r->app->out, "pod '%s': %s; %s%s", r->job.pod.name, err->what, err->hint,
+		       is_passing ? "; trying again" : "");
 }
 
 int pg_run_come_back(struct pg_run *r, struct pg_err *err)
 {
 	uint64_t since = pg_loop_now_ms(r->app->loop);
-	bool suspects = false;
+	int told = 0; /* the code of the last refusal */
 	int rc;
 	r->is_returning = true;
 	pg_back_off_lost(&r->back_off, since);
@@ -246,7 +248,7 @@ int pg_run_come_back(struct pg_run *r, struct pg_err *err)
 		rc = try_again(r, err);
 		if (rc == 0)
 			break;
-		warn_of_stranger(r, err, &suspects);
+		warn_of_refusal(r, err, &told);
 		if (r->is_gone || pg_back_off_is_final(err, pg_loop_now_ms(r->app->loop) - since))
 			return r->leaving ? 0 : rc;
 	}

@@ -73,6 +73,7 @@ static void what_ends_it(void **state)
 		{ "an API server that starts", -EINVAL, PG_CLUSTER, 0, false },
 		{ "forbidden, just now", -EACCES, PG_CLUSTER, 30000, false },
 		{ "forbidden, for long", -EACCES, PG_CLUSTER, 30001, true },
+		{ "an agent without room, for an hour", -EAGAIN, PG_TARGET, 3600000, false },
 		{ "unreachable, for an hour", -ECONNREFUSED, PG_CLUSTER, 3600000, false },
 		{ "slow, for an hour", -ETIMEDOUT, PG_CLUSTER, 3600000, false },
 	};

@@ -13,6 +13,8 @@ static_assert(PG_SIG_BYTES == crypto_sign_BYTES, "Ed25519 signature");
 static_assert(PG_MAC_KEY_BYTES == crypto_generichash_KEYBYTES, "BLAKE2b key");
 static_assert(PG_MAC_BYTES >= crypto_generichash_BYTES_MIN, "BLAKE2b output");
 
+const uint8_t pg_session_of_undo[PG_SESSION_BYTES];
+
 #define DOMAIN "podgraft-v1"
 
 enum {

@@ -41,6 +41,9 @@ struct pg_statement {
 	uint8_t session[PG_SESSION_BYTES]; /* zeros for PG_PURPOSE_READ */
 };
 
+/* Zeros: the session of a link that is there to end the agent, for which it always has room. */
+extern const uint8_t pg_session_of_undo[PG_SESSION_BYTES];
+
 /* 0, or -EIO when the machine has no randomness. */
 int pg_auth_init(void);
 void pg_keys_make(struct pg_keys *out);
