@@ -13,7 +13,9 @@
 enum {
 	LOOK_MS = 250, /* while something is short */
 	LANES_ALWAYS = 2,
-	FILES_KEPT = 8, /* for the control API: a laptop must be able to come back */
+	FILES_KEPT = 8,                /* for the control API: a laptop must be able to come back */
+	FILES_ROOM = 2 + FILES_KEPT,   /* free: for one connection more, to the app */
+	FILES_PLENTY = FILES_ROOM + 4, /* free: a shortage may be over */
 };
 
 struct pg_pressure {
@@ -35,7 +37,8 @@ int pg_usage_shortage(const struct pg_usage *u, int was)
 {
 	int percent = was ? PG_PLENTY_PERCENT : PG_SHORT_PERCENT;
 	bool bytes = exceeds(u->bytes, u->bytes_max, percent);
-	bool files = exceeds(u->files, u->files_max, percent);
+	bool files = exceeds(u->files, u->files_max, percent) ||
+		     u->files + (was ? FILES_PLENTY : FILES_ROOM) > u->files_max;
 	if (!bytes && !files)
 		return 0;
 	return was ? was : bytes ? ENOMEM : EMFILE;
@@ -123,7 +126,7 @@ void pg_pressure_file(struct pg_pressure *p, int fd)
 	uint64_t below = (uint64_t)fd + 1;
 	p->usage.files = p->usage.files + 2 > below ? p->usage.files + 2 : below;
 	p->usage.files_max = files_max();
-	if (p->code == 0 && exceeds(p->usage.files, p->usage.files_max, PG_SHORT_PERCENT))
+	if (p->code == 0 && pg_usage_shortage(&p->usage, 0))
 		look(p);
 	else
 		judge(p);
@@ -165,7 +168,7 @@ int pg_pressure_code(const struct pg_pressure *p)
 
 static bool has_room(const struct pg_usage *u)
 {
-	return u->bytes < u->bytes_max && u->files + 2 + FILES_KEPT <= u->files_max;
+	return u->bytes < u->bytes_max && u->files + FILES_ROOM <= u->files_max;
 }
 
 bool pg_pressure_has_room(struct pg_pressure *p)

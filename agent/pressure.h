@@ -7,7 +7,9 @@
 
 /* How near this agent is to the end of its descriptors and of its memory. At 90 % of either it is
  * short, and its redirects are parked; when both are at 75 % or less that is over. What is left
- * above serves the connections that a rule took just before, and the control API. */
+ * above serves the connections that a rule took just before, and the control API. Of few
+ * descriptors (fewer than 100) some are kept: it is short while there is no room for a connection
+ * more, until there is for three. */
 
 enum { PG_SHORT_PERCENT = 90, PG_PLENTY_PERCENT = 75 };
 

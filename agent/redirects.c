@@ -61,10 +61,22 @@ void pg_redirects_expect_back(struct pg_redirects *all, uint64_t ms)
 	all->away_ms = ms;
 }
 
+/* Whether all that come while something is short are reset, which takes no room. */
+static bool resets_all(const struct pg_redirects *all)
+{
+	for (size_t i = 0; i < all->count; i++)
+		if (!all->table[i].terms.no_fallback)
+			return false;
+	for (const struct redirects_leaving *l = all->leaving; l; l = l->next)
+		if (!l->rd.terms.no_fallback)
+			return false;
+	return all->count > 0;
+}
+
 static bool has_room(void *ctx)
 {
 	struct pg_redirects *all = ctx;
-	return pg_pressure_has_room(all->pressure);
+	return pg_pressure_has_room(all->pressure) || (all->shortage != 0 && resets_all(all));
 }
 
 /* Also without redirects, while connections live: the listeners are shielded by a lease. */

@@ -29,6 +29,10 @@ static struct usage_case cases[] = {
 	{ "and is over at 75 %", { 750, 1000, 750, 1000 }, EMFILE, 0 },
 	{ "one kind does not become another", { 0, 1000, 990, 1000 }, EMFILE, EMFILE },
 	{ "one that is over, with the other above 75 %", { 760, 1000, 0, 1000 }, ENOMEM, ENOMEM },
+	{ "few descriptors, room for one connection more", { 50, 60, 0, 1000 }, 0, 0 },
+	{ "few descriptors, and none", { 51, 60, 0, 1000 }, 0, EMFILE },
+	{ "few, a shortage lasts without room for three", { 27, 40, 0, 1000 }, EMFILE, EMFILE },
+	{ "few, and is over with it", { 26, 40, 0, 1000 }, EMFILE, 0 },
 	{ "a limit of nothing", { 3, 0, 0, 1000 }, 0, EMFILE },
 };
 

@@ -107,10 +107,8 @@ static void what_was_parked_by_the_laptop_stays_so(void **state)
 	assert_int_equal(who_answers(w, POD4), LAPTOP);
 }
 
-static void without_a_fallback_clients_are_reset(void **state)
+static void start_without_fallback(struct laptop *l)
 {
-	struct world *w = *state;
-	struct laptop *l = &w->laptops[0];
 	Podgraft__V1__RedirectStart body = PODGRAFT__V1__REDIRECT_START__INIT;
 	Podgraft__V1__Control msg = PODGRAFT__V1__CONTROL__INIT;
 	body.redirect = 1;
@@ -119,14 +117,44 @@ static void without_a_fallback_clients_are_reset(void **state)
 	msg.body_case = PODGRAFT__V1__CONTROL__BODY_REDIRECT_START;
 	msg.redirect_start = &body;
 	assert_int_equal(ask(l, &msg), 0);
+}
+
+static void assert_the_next_client_is_reset(struct world *w)
+{
 	char byte;
-	pg_pressure_bytes(w->pressure, small_room);
-	assert_int_equal(l->told, 0);
-	pg_pressure_bytes(w->pressure, small_room - 1);
 	int client = dial_from(w, w->ns.outside, POD4, PORT);
 	assert_int_equal(await(w, client, &byte, 1), -ECONNRESET);
 	close(client);
+}
+
+static void without_a_fallback_clients_are_reset(void **state)
+{
+	struct world *w = *state;
+	struct laptop *l = &w->laptops[0];
+	start_without_fallback(l);
+	pg_pressure_bytes(w->pressure, small_room);
+	assert_int_equal(l->told, 0);
+	pg_pressure_bytes(w->pressure, small_room - 1);
+	assert_the_next_client_is_reset(w);
 	pg_pressure_bytes(w->pressure, 0);
+	assert_int_equal(who_answers(w, POD4), LAPTOP);
+}
+
+/* Of so few descriptors that none is left for a connection: nobody waits for one. */
+static void without_a_fallback_and_room_clients_are_reset(void **state)
+{
+	struct world *w = *state;
+	struct rlimit was, less;
+	start_without_fallback(&w->laptops[0]);
+	int lowest = dup(0);
+	close(lowest);
+	getrlimit(RLIMIT_NOFILE, &was);
+	less = (struct rlimit){ (rlim_t)lowest + 4, was.rlim_max };
+	setrlimit(RLIMIT_NOFILE, &less);
+	for (int i = 0; i < 3; i++)
+		assert_the_next_client_is_reset(w);
+	setrlimit(RLIMIT_NOFILE, &was);
+	turn(w, 300);
 	assert_int_equal(who_answers(w, POD4), LAPTOP);
 }
 
@@ -160,6 +188,7 @@ int main(void)
 		TEST(a_redirect_that_starts_meanwhile_is_parked_at_once, &small_room),
 		TEST(what_was_parked_by_the_laptop_stays_so, &small_room),
 		TEST(without_a_fallback_clients_are_reset, &small_room),
+		TEST(without_a_fallback_and_room_clients_are_reset, NULL),
 		TEST(lanes_of_every_session_count, &four_lanes),
 	};
 	return cmocka_run_group_tests_name("session_short", tests, NULL, NULL);

@@ -1,6 +1,7 @@
 """When memory or descriptors run out, in the pod or on the laptop, the app serves, nobody is lost, and it goes on by itself."""
 
 import contextlib
+import os
 import resource
 import time
 
@@ -87,12 +88,22 @@ def end_of_one(pod):
         return None
 
 
+def assert_all_are_reset(pod):
+    until(lambda: end_of_one(pod) == "reset", timeout=3, what="a reset")
+    assert [end_of_one(pod) for _ in range(10)] == ["reset"] * 10
+
+
 def test_without_a_fallback_nobody_is_given_to_the_app_or_left_waiting(podgraft, shared_pod, laptop, rules):
     r = podgraft.redirect_to(laptop, shared_pod, "http", "echo", options=("--no-fallback",))
-    limit_descriptors(shared_pod.pid(r.up["container"]), 200)
-    with crowd(shared_pod, 200):
-        until(lambda: end_of_one(shared_pod) == "reset", timeout=3, what="a reset")
-        assert [end_of_one(shared_pod) for _ in range(10)] == ["reset"] * 10
+    agent = shared_pod.pid(r.up["container"])
+    for descriptors in (200, 60):
+        limit_descriptors(agent, descriptors)
+        with crowd(shared_pod, descriptors):
+            assert_all_are_reset(shared_pod)
+        answers(shared_pod, "laptop", 5)
+    limit_descriptors(agent, len(os.listdir(f"/proc/{agent}/fd")) + 1)  # as few as an agent can work with
+    assert_all_are_reset(shared_pod)
+    limit_descriptors(agent, 200)
     answers(shared_pod, "laptop", 5)
     assert assert_nothing_is_left(r, shared_pod, rules)["app"] == 0
 
