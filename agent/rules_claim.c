@@ -1,6 +1,7 @@
 #include "agent/rules_claim.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -13,12 +14,12 @@
 enum {
 	TABLES_SEEN_MAX = 256,
 	TRIES = 4,
-	/* Without owned tables a question outlives its agent: so long it counts. */
-	QUESTION_S = PG_TAKE_OVER_MS / 1000 + 5,
 };
 #define ASK_PREFIX PG_TABLE_PREFIX "takeover-"
 
 #define SINCE " since "
+#define BOOT  " boot "
+
 /* ---- the text ---- */
 
 static const char time_format[] = "%Y-%m-%dT%H:%M:%SZ";
@@ -49,11 +50,11 @@ void pg_claim_format(const struct pg_claim *claim, char out[PG_CLAIM_TEXT])
 	snprintf(out, PG_CLAIM_TEXT, "%s" SINCE "%s", claim->holder, when);
 }
 
-/* The last " since " of the text: a holder's name may have one of its own. NULL: none. */
-static const char *find_since(const char *text)
+/* The last `word` of the text: a holder's name may have one of its own. NULL: none. */
+static const char *find_last(const char *text, const char *word)
 {
 	const char *found = NULL;
-	for (const char *at = text; (at = strstr(at, SINCE)); at++)
+	for (const char *at = text; (at = strstr(at, word)); at++)
 		found = at;
 	return found;
 }
@@ -62,7 +63,7 @@ void pg_claim_parse(const char *text, struct pg_claim *out)
 {
 	struct pg_claim claim = { .since = 0 };
 	struct tm utc = { 0 };
-	const char *since = find_since(text);
+	const char *since = find_last(text, SINCE);
 	size_t n = since ? (size_t)(since - text) : strlen(text);
 	const char *end = since ? strptime(since + strlen(SINCE), time_format, &utc) : NULL;
 	time_t when = end && *end == '\0' ? timegm(&utc) : 0;
@@ -71,6 +72,34 @@ void pg_claim_parse(const char *text, struct pg_claim *out)
 	memcpy(claim.holder, text, pg_min(n, sizeof(claim.holder) - 1));
 	pg_sanitize(claim.holder);
 	*out = claim;
+}
+
+void pg_question_format(const struct pg_question *question, char out[PG_CLAIM_TEXT])
+{
+	pg_claim_format(&question->by, out);
+	size_t n = strlen(out);
+	snprintf(out + n, PG_CLAIM_TEXT - n, BOOT "%" PRIu64, question->boot_s);
+}
+
+void pg_question_parse(const char *text, struct pg_question *out)
+{
+	char claim[PG_CLAIM_TEXT];
+	struct pg_question question = { .boot_s = PG_QUESTION_NEVER };
+	const char *boot = find_last(text, BOOT);
+	size_t n = strlen(text);
+	if (boot &&
+	    pg_parse_u64(boot + strlen(BOOT), 0, PG_QUESTION_NEVER - 1, &question.boot_s) == 0)
+		n = (size_t)(boot - text);
+	n = pg_min(n, sizeof(claim) - 1);
+	memcpy(claim, text, n);
+	claim[n] = '\0';
+	pg_claim_parse(claim, &question.by);
+	*out = question;
+}
+
+bool pg_question_counts(const struct pg_question *question, uint64_t now_s)
+{
+	return question->boot_s <= now_s && now_s - question->boot_s <= PG_QUESTION_S;
 }
 
 /* ---- the tables ---- */
@@ -127,12 +156,12 @@ int pg_claim_read(const struct pg_claims *c, enum pg_direction direction, uint16
 	return code < 0 ? -ENOENT : 0;
 }
 
-/* The text of a claim from now on. */
-static void text_of(const char *holder, char out[PG_CLAIM_TEXT])
+/* A claim from now on. */
+static struct pg_claim claim_of(const char *holder)
 {
 	struct pg_claim claim = { .since = (uint64_t)time(NULL) };
 	snprintf(claim.holder, sizeof(claim.holder), "%s", holder);
-	pg_claim_format(&claim, out);
+	return claim;
 }
 
 /* Adds a table of our own to the transaction; with `stale` another of its name goes first. */
@@ -150,7 +179,8 @@ static int claim_once(const struct pg_claims *c, const struct pg_claim_wish *wis
 	char name[PG_CLAIM_NAME], asked[PG_CLAIM_NAME], text[PG_CLAIM_TEXT];
 	pg_claim_name(wish->direction, wish->port, name);
 	pg_claim_ask_name(wish->direction, wish->port, asked);
-	text_of(wish->holder, text);
+	struct pg_claim claim = claim_of(wish->holder);
+	pg_claim_format(&claim, text);
 	pg_nft_begin(c->nft);
 	put_table(c, name, text, stale);
 	if (wish->asked)
@@ -207,18 +237,26 @@ int pg_claim_port(const struct pg_claims *c, const struct pg_claim_wish *wish,
 
 /* ---- take-over ---- */
 
+/* The clock that all agents of a machine share, and nobody sets. */
+static uint64_t boot_s(void)
+{
+	struct timespec now = { 0 };
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	return (uint64_t)now.tv_sec;
+}
+
 /* The question on the port, if it counts: 0, or -ENOENT. */
 static int read_question(const struct pg_claims *c, enum pg_direction direction, uint16_t port,
 			 struct pg_nft_seen_table *seen, struct pg_claim *by)
 {
 	char name[PG_CLAIM_NAME];
+	struct pg_question question;
 	pg_claim_ask_name(direction, port, name);
 	if (pg_nft_read_table(c->nft, name, seen, NULL) < 0)
 		return -ENOENT;
-	pg_claim_parse(seen->comment, by);
-	uint64_t now = (uint64_t)time(NULL);
-	bool is_old = by->since > now || now - by->since > QUESTION_S;
-	return seen->owned || !is_old ? 0 : -ENOENT;
+	pg_question_parse(seen->comment, &question);
+	*by = question.by;
+	return seen->owned || pg_question_counts(&question, boot_s()) ? 0 : -ENOENT;
 }
 
 bool pg_claim_is_asked(const struct pg_claims *c, enum pg_direction direction, uint16_t port,
@@ -234,8 +272,9 @@ int pg_claim_ask(const struct pg_claims *c, enum pg_direction direction, uint16_
 	char name[PG_CLAIM_NAME], text[PG_CLAIM_TEXT];
 	struct pg_nft_seen_table seen = { .handle = 0 };
 	struct pg_claim by = { .holder = "" };
+	struct pg_question question = { .by = claim_of(holder), .boot_s = boot_s() };
 	pg_claim_ask_name(direction, port, name);
-	text_of(holder, text);
+	pg_question_format(&question, text);
 	if (read_question(c, direction, port, &seen, &by) <
 	    0) { /* seen.handle: of one that does not count */
 		unsigned refused = PG_NFT_ALL;

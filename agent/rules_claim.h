@@ -86,3 +86,23 @@ void pg_claim_format(const struct pg_claim *claim, char out[PG_CLAIM_TEXT]);
 /* The reverse, for text by whomever. What is not such a text becomes a holder without a time: the
  * claim is there, whatever it says. Control characters are replaced. */
 void pg_claim_parse(const char *text, struct pg_claim *out);
+
+/* A question's text: that of the claim that it would be, and when it was asked. Without owned
+ * tables it outlives its agent, so it counts for PG_QUESTION_S only, by the clock that all agents
+ * of the machine share: "bob@desk since 2026-11-22T16:20:13Z boot 86400". */
+
+enum { PG_QUESTION_S = PG_TAKE_OVER_MS / 1000 + 5 };
+#define PG_QUESTION_NEVER UINT64_MAX
+
+struct pg_question {
+	struct pg_claim by;
+	uint64_t boot_s; /* seconds of CLOCK_BOOTTIME; PG_QUESTION_NEVER: not known */
+};
+
+void pg_question_format(const struct pg_question *question, char out[PG_CLAIM_TEXT]);
+
+/* The reverse, as pg_claim_parse(). */
+void pg_question_parse(const char *text, struct pg_question *out);
+
+/* Whether a question of a table that nobody owns still counts. Pure. */
+bool pg_question_counts(const struct pg_question *question, uint64_t now_s);

@@ -220,7 +220,7 @@ static void a_dead_agents_question_does_not_count_for_ever(void **state)
 	struct pg_claim claim;
 	add(w, PORT, false);
 	assert_int_equal(sh("nft add table inet podgraft-takeover-tcp-8080 "
-			    "'{ comment \"eve@pc since 2020-01-01T00:00:00Z\"; }'"),
+			    "'{ comment \"eve@pc since 2020-01-01T00:00:00Z boot 1\"; }'"),
 			 0);
 	assert_int_equal(give_up(w->rules).times, 0);
 	struct pg_rules *other = open_as(w, "other");
