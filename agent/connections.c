@@ -37,7 +37,7 @@ struct pg_connections {
 	size_t count;
 	uint64_t held_bytes;
 	uint64_t served[PG_SERVED_COUNT];
-	struct pg_rate refusals;
+	struct pg_quota refusals;
 };
 
 struct pg_connections *pg_connections_new(struct pg_loop *loop, const struct pg_log *log,
@@ -136,7 +136,7 @@ static void fall_back(struct connection *c, int fd, struct pg_byteq *kept, bool 
 static void on_refused(void *ctx, int fd, struct pg_byteq *kept, bool at_eof, enum pg_reset why)
 {
 	struct connection *c = ctx;
-	uint32_t pass = pg_rate_pass(&c->all->refusals, 1, 10000, pg_loop_now_ms(c->all->loop));
+	uint32_t pass = pg_quota_pass(&c->all->refusals, 1, 10000, pg_loop_now_ms(c->all->loop));
 	if (pass > 0)
 		pg_log(c->all->log, PG_WARN,
 		       "the laptop did not serve a connection (%s): the app does",

@@ -25,7 +25,7 @@ struct pg_intake {
 	int fds[PG_LISTENERS];
 	uv_poll_t others; /* agents that want our ports */
 	uv_timer_t pause;
-	struct pg_rate pauses; /* those that are told */
+	struct pg_quota pauses; /* those that are told */
 	int open_handles;
 	bool watches_others, closing;
 };
@@ -51,7 +51,7 @@ static void on_pause_over(uv_timer_t *timer)
 /* No room for one more: the queue waits in the kernel, the loop goes on. */
 static void pause_listeners(struct pg_intake *in, const char *why)
 {
-	uint32_t pass = pg_rate_pass(&in->pauses, 1, PAUSES_TOLD_MS, pg_loop_now_ms(in->loop));
+	uint32_t pass = pg_quota_pass(&in->pauses, 1, PAUSES_TOLD_MS, pg_loop_now_ms(in->loop));
 	if (pass > 0)
 		pg_log(in->log, PG_WARN, "cannot accept: %s; trying again", why);
 	for (int i = 0; i < PG_LISTENERS; i++)

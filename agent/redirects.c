@@ -85,11 +85,11 @@ static void on_renew(uv_timer_t *timer)
 	struct pg_redirects *all = timer->data;
 	struct pg_err err = { 0 };
 	int rc = pg_rules_renew(pg_intake_rules(all->intake), &err);
-	if (rc > 0 && pg_rate_pass(&all->restored, 1, TOLD_MS, pg_loop_now_ms(all->loop)) > 0)
+	if (rc > 0 && pg_quota_pass(&all->restored, 1, TOLD_MS, pg_loop_now_ms(all->loop)) > 0)
 		pg_log(all->log, PG_WARN, "somebody removed our rules: they are made again");
 	if (rc >= 0)
 		return;
-	if (pg_rate_pass(&all->failed, 1, TOLD_MS, pg_loop_now_ms(all->loop)) > 0)
+	if (pg_quota_pass(&all->failed, 1, TOLD_MS, pg_loop_now_ms(all->loop)) > 0)
 		pg_log(all->log, PG_ERROR, "cannot renew the lease of the rules: %s", err.what);
 	redirects_lose_taken(all);
 }

@@ -33,9 +33,9 @@ struct pg_redirects {
 	struct pg_looks *looks;
 	struct pg_intake *intake; /* NULL while there is no redirect */
 	int shortage;             /* EMFILE or ENOMEM: parked, all but those of no_fallback; or 0 */
-	uint32_t serials, armings;       /* given so far */
-	unsigned lines;                  /* of the log, since what stands was said */
-	struct pg_rate restored, failed; /* what is told of the rules */
+	uint32_t serials, armings;        /* given so far */
+	unsigned lines;                   /* of the log, since what stands was said */
+	struct pg_quota restored, failed; /* what is told of the rules */
 	uv_timer_t renew, counts, forget;
 	int open_handles;
 };

@@ -211,8 +211,8 @@ static void on_words(void *ctx, const char *line, size_t size)
 {
 	struct pg_post *p = ctx;
 	char untold[64];
-	uint32_t pass =
-		pg_rate_pass(&p->words, WORDS_A_SECOND, 1000, pg_loop_now_ms(p->config->app->loop));
+	uint32_t pass = pg_quota_pass(&p->words, WORDS_A_SECOND, 1000,
+				      pg_loop_now_ms(p->config->app->loop));
 	if (pass == 0 || size == 0)
 		return;
 	snprintf(untold, sizeof(untold), "(%u lines left out)", pass - 1);

@@ -30,11 +30,11 @@ struct pg_post { /* read-only outside, but for the marks of its owner */
 	char uid[PG_NAME_MAX + 1];
 	struct pg_member *member; /* NULL: has ended, or waits to be started again */
 	bool is_up;
-	bool is_given_up;     /* its failure does not pass */
-	unsigned failures;    /* in a row */
-	uint64_t again_ms;    /* when it is to be started again */
-	json_t *error;        /* its last words; NULL */
-	struct pg_rate words; /* of its standard error */
+	bool is_given_up;      /* its failure does not pass */
+	unsigned failures;     /* in a row */
+	uint64_t again_ms;     /* when it is to be started again */
+	json_t *error;         /* its last words; NULL */
+	struct pg_quota words; /* of its standard error */
 	struct pg_post_sums sums;
 	struct pg_post_sums before; /* of its podgrafts that have ended */
 	bool wants_credential;      /* newer than ... */

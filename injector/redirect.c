@@ -73,7 +73,7 @@ static void say_refused(struct pg_redirects *r, const struct pg_redirect_entry *
 	char text[PG_ADDR_TEXT];
 	r->counts.refused++;
 	pg_addr_text(&e->want.local, text);
-	if (pg_rate_pass(&r->refusals, 1, PG_REDIRECT_SAY_MS, pg_loop_now_ms(r->loop)) > 0)
+	if (pg_quota_pass(&r->refusals, 1, PG_REDIRECT_SAY_MS, pg_loop_now_ms(r->loop)) > 0)
 		pg_log(r->log, PG_INFO, "%sport %u: %s: %s", pg_redirect_word(&e->want),
 		       e->want.pod_port, text, why);
 }

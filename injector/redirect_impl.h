@@ -45,12 +45,12 @@ struct pg_redirects {
 	size_t count;
 	struct pg_redirect_connection *first;
 	struct pg_redirect_counts counts;
-	struct pg_rate refusals, parkings; /* what a client or an agent can make us say at will */
-	uv_timer_t again;                  /* tries what is held */
-	uint64_t again_ms;                 /* its last wait */
-	uint8_t agent[PG_KEY_BYTES];       /* the key of the one that was armed at last */
-	bool was_up;                       /* something has been armed once */
-	bool is_over;                      /* all was given back: nothing is armed any more */
+	struct pg_quota refusals, parkings; /* what a client or an agent can make us say at will */
+	uv_timer_t again;                   /* tries what is held */
+	uint64_t again_ms;                  /* its last wait */
+	uint8_t agent[PG_KEY_BYTES];        /* the key of the one that was armed at last */
+	bool was_up;                        /* something has been armed once */
+	bool is_over;                       /* all was given back: nothing is armed any more */
 };
 
 /* The message that arms `e`, over its number. */

@@ -25,7 +25,7 @@ struct pg_run {
 	char owner[PG_OWNER_MAX + 1];
 	struct pg_redirect_manner manner;
 	struct pg_redirect_scope scope;
-	struct pg_rate calls; /* that are told of */
+	struct pg_quota calls; /* that are told of */
 	char mechanism[32];
 	struct pg_err lost; /* why the link is gone */
 	bool is_lost;

@@ -28,7 +28,7 @@ static void on_found(void *ctx)
 /* Whether a change that the agent announced is told: not for ever when it does so all the time. */
 static bool is_told(struct pg_redirects *r)
 {
-	return pg_rate_pass(&r->parkings, PARKINGS, PG_REDIRECT_SAY_MS, pg_loop_now_ms(r->loop)) >
+	return pg_quota_pass(&r->parkings, PARKINGS, PG_REDIRECT_SAY_MS, pg_loop_now_ms(r->loop)) >
 	       0;
 }
 

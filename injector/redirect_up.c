@@ -73,7 +73,8 @@ static void on_connection(void *ctx, const struct pg_redirect_want *want,
 {
 	struct pg_run *r = ctx;
 	char from[PG_ADDR_TEXT], to[PG_ADDR_TEXT];
-	uint32_t pass = pg_rate_pass(&r->calls, CALLS_A_SECOND, 1000, pg_loop_now_ms(r->app->loop));
+	uint32_t pass =
+		pg_quota_pass(&r->calls, CALLS_A_SECOND, 1000, pg_loop_now_ms(r->app->loop));
 	if (pass == 0)
 		return;
 	pg_addr_text(peer, from);

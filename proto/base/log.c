@@ -22,19 +22,19 @@ void pg_log(const struct pg_log *log, enum pg_level level, const char *fmt, ...)
 	fflush(log->to);
 }
 
-uint32_t pg_rate_pass(struct pg_rate *r, uint32_t burst, uint64_t period_ms, uint64_t now_ms)
+uint32_t pg_quota_pass(struct pg_quota *q, uint32_t burst, uint64_t period_ms, uint64_t now_ms)
 {
-	if (now_ms - r->period_start_ms >= period_ms) {
-		r->period_start_ms = now_ms;
-		r->passed = 0;
+	if (now_ms - q->period_start_ms >= period_ms) {
+		q->period_start_ms = now_ms;
+		q->passed = 0;
 	}
-	if (r->passed >= burst) {
-		if (r->dropped < UINT32_MAX - 1) /* so that 1 + dropped is no 0 */
-			r->dropped++;
+	if (q->passed >= burst) {
+		if (q->dropped < UINT32_MAX - 1) /* so that 1 + dropped is no 0 */
+			q->dropped++;
 		return 0;
 	}
-	uint32_t missed = r->dropped;
-	r->passed++;
-	r->dropped = 0;
+	uint32_t missed = q->dropped;
+	q->passed++;
+	q->dropped = 0;
 	return 1 + missed;
 }

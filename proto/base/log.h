@@ -22,10 +22,11 @@ struct pg_log {
 /* One line at `level`; control characters are replaced, the newline is added. `log` may be NULL. */
 void pg_log(const struct pg_log *log, enum pg_level level, const char *fmt, ...) PG_PRINTF(3, 4);
 
-/* At most `burst` passes in each `period_ms`, for messages that a peer can cause at will. Zeroed
- * at first. Returns 0 to drop the message, else 1 + the number dropped since the last pass. */
-struct pg_rate {
+/* A quota: at most `burst` passes in each `period_ms`, for messages that a peer can cause at will.
+ * Zeroed at first. Returns 0 to drop the message, else 1 + the number dropped since the last pass.
+ */
+struct pg_quota {
 	uint64_t period_start_ms;
 	uint32_t passed, dropped;
 };
-uint32_t pg_rate_pass(struct pg_rate *r, uint32_t burst, uint64_t period_ms, uint64_t now_ms);
+uint32_t pg_quota_pass(struct pg_quota *q, uint32_t burst, uint64_t period_ms, uint64_t now_ms);

@@ -65,18 +65,18 @@ static void a_peer_can_neither_steer_nor_forge_nor_flood(void **state)
 static void rates_are_counted_per_period(void **state)
 {
 	(void)state;
-	struct pg_rate r = { 0 };
+	struct pg_quota r = { 0 };
 	uint64_t now_ms = 5000;
-	assert_int_equal(pg_rate_pass(&r, 2, 1000, now_ms), 1);
-	assert_int_equal(pg_rate_pass(&r, 2, 1000, now_ms + 1), 1);
-	assert_int_equal(pg_rate_pass(&r, 2, 1000, now_ms + 2), 0);
-	assert_int_equal(pg_rate_pass(&r, 2, 1000, now_ms + 999), 0);
-	assert_int_equal(pg_rate_pass(&r, 2, 1000, now_ms + 1000), 3);
-	assert_int_equal(pg_rate_pass(&r, 2, 1000, now_ms + 1001), 1);
+	assert_int_equal(pg_quota_pass(&r, 2, 1000, now_ms), 1);
+	assert_int_equal(pg_quota_pass(&r, 2, 1000, now_ms + 1), 1);
+	assert_int_equal(pg_quota_pass(&r, 2, 1000, now_ms + 2), 0);
+	assert_int_equal(pg_quota_pass(&r, 2, 1000, now_ms + 999), 0);
+	assert_int_equal(pg_quota_pass(&r, 2, 1000, now_ms + 1000), 3);
+	assert_int_equal(pg_quota_pass(&r, 2, 1000, now_ms + 1001), 1);
 	r.dropped = UINT32_MAX - 2;
 	for (int i = 0; i < 5; i++)
-		assert_int_equal(pg_rate_pass(&r, 2, 1000, now_ms + 1002), 0);
-	assert_int_equal(pg_rate_pass(&r, 2, 1000, now_ms + 9000), UINT32_MAX);
+		assert_int_equal(pg_quota_pass(&r, 2, 1000, now_ms + 1002), 0);
+	assert_int_equal(pg_quota_pass(&r, 2, 1000, now_ms + 9000), UINT32_MAX);
 }
 
 int main(void)
