@@ -48,7 +48,8 @@ def assert_nothing_is_left(r, pod, rules):
 
 
 def limit_descriptors(pid, count):
-    resource.prlimit(pid, resource.RLIMIT_NOFILE, (count, count))
+    _, most = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (count, most))
 
 
 @pytest.fixture(scope="module")
