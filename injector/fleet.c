@@ -6,8 +6,10 @@
 #include <string.h>
 
 #include "injector/kube_json.h"
+#include "proto/base/mem.h"
+#include "proto/base/num.h"
 
-enum { HOPELESS_MS = 10000 };
+enum { HOPELESS_MS = 10000, WARN_MS = 10000, QUEUE_STEP = 64 };
 
 static void add_up(struct pg_post_sums *sum, const struct pg_post_sums *one)
 {
@@ -75,15 +77,39 @@ struct pg_post *pg_fleet_find(struct pg_fleet *f, const char *uid)
 	return NULL;
 }
 
+static size_t place_in_queue(const struct pg_fleet *f, const char *uid)
+{
+	size_t i = 0;
+	while (i < f->queued && strcmp(f->queue[i].uid, uid) != 0)
+		i++;
+	return i;
+}
+
+/* `n` of them, from place `at` on. */
+static void leave_queue(struct pg_fleet *f, size_t at, size_t n)
+{
+	if (n == 0)
+		return;
+	f->queued -= n;
+	memmove(f->queue + at, f->queue + at + n, (f->queued - at) * sizeof(f->queue[0]));
+}
+
+static int join_queue(struct pg_fleet *f, const struct pg_pod_change *change, struct pg_err *err)
+{
+	if (f->queued == f->queue_room) {
+		size_t room = f->queue_room + QUEUE_STEP;
+		struct pg_pod_change *more = pg_realloc(f->queue, room, sizeof(*more));
+		if (!more)
+			return pg_fail(err, -ENOMEM, "redirect pod '%s'", change->name);
+		f->queue = more;
+		f->queue_room = room;
+	}
+	f->queue[f->queued++] = *change;
+	return 0;
+}
+
 static int add_pod(struct pg_fleet *f, const struct pg_pod_change *change, struct pg_err *err)
 {
-	if (f->count == PG_FLEET_MAX) {
-		if (!f->is_full)
-			pg_output_warn(&f->app->out, "more than %d pods: the others are left alone",
-				       PG_FLEET_MAX);
-		f->is_full = true;
-		return 0;
-	}
 	struct pg_post *p = pg_post_new(&f->config, change);
 	if (!p)
 		return pg_fail(err, -ENOMEM, "redirect pod '%s'", change->name);
@@ -91,6 +117,36 @@ static int add_pod(struct pg_fleet *f, const struct pg_pod_change *change, struc
 	if (pg_post_start(p) < 0)
 		pg_post_failed(p);
 	return 0;
+}
+
+/* When it begins, and when they become more. */
+static void say_left_alone(struct pg_fleet *f)
+{
+	size_t left = f->left_alone;
+	bool is_more = left > f->told_left;
+	if (is_more && pg_quota_pass(&f->warnings, 1, WARN_MS, pg_loop_now_ms(f->app->loop)) == 0)
+		return; /* a little later, with those that come meanwhile */
+	f->told_left = left;
+	if (!is_more)
+		return;
+	pg_output_warn(&f->app->out,
+		       "there are %zu pods, and one podgraft redirects %d at a time: %zu %s left "
+		       "alone until others go; -l chooses fewer",
+		       f->count + f->queued, PG_FLEET_MAX, left, left == 1 ? "is" : "are");
+}
+
+int pg_fleet_fill(struct pg_fleet *f, struct pg_err *err)
+{
+	size_t n = pg_min(f->queued, PG_FLEET_MAX - f->count);
+	int rc = 0;
+	if (f->leaving)
+		return 0;
+	f->left_alone = f->queued - n;
+	say_left_alone(f);
+	for (size_t i = 0; i < n && rc == 0; i++)
+		rc = add_pod(f, &f->queue[i], err);
+	leave_queue(f, 0, n);
+	return rc;
 }
 
 static void let_go(struct pg_fleet *f, struct pg_post *p)
@@ -107,15 +163,17 @@ static void let_go(struct pg_fleet *f, struct pg_post *p)
 int pg_fleet_take(struct pg_fleet *f, const struct pg_pod_change *change, struct pg_err *err)
 {
 	struct pg_post *p = pg_fleet_find(f, change->uid);
+	size_t place = place_in_queue(f, change->uid);
+	bool is_wanted = !change->is_gone && change->is_usable;
 	if (f->leaving)
 		return 0;
 	if (p && p->is_gone)
-		p->is_back = !change->is_gone && change->is_usable;
+		p->is_back = is_wanted;
 	if (p && change->is_gone)
 		let_go(f, p);
-	if (p || change->is_gone || !change->is_usable)
-		return 0;
-	return add_pod(f, change, err);
+	if (place < f->queued && !is_wanted)
+		leave_queue(f, place, 1);
+	return p || place < f->queued || !is_wanted ? 0 : join_queue(f, change, err);
 }
 
 /* ---- the whole ---------------------------------------------------------------------------- */
@@ -144,6 +202,17 @@ size_t pg_fleet_members(const struct pg_fleet *f)
 	return n;
 }
 
+static void say_pods(struct pg_fleet *f, size_t up)
+{
+	size_t pods = f->count + f->left_alone;
+	if (up == f->told_up && pods == f->told_pods)
+		return;
+	f->told_up = up;
+	f->told_pods = pods;
+	pg_output_event(&f->app->out, "pods", "{s:I, s:I, s:I}", "up", (json_int_t)up, "pods",
+			(json_int_t)pods, "left_alone", (json_int_t)f->left_alone);
+}
+
 void pg_fleet_show(struct pg_fleet *f, const char *what)
 {
 	struct pg_output *out = &f->app->out;
@@ -154,15 +223,11 @@ void pg_fleet_show(struct pg_fleet *f, const char *what)
 	pg_output_status(out,
 			 "%s %zu of %zu pods: %lld open, %lld in all, %lld by the app, "
 			 "%lld probes, %.1f MB in, %.1f MB out",
-			 what, up, f->count, (long long)sum.open, (long long)sum.total,
-			 (long long)sum.app, (long long)sum.probes, (double)sum.bytes_in / 1e6,
-			 (double)sum.bytes_out / 1e6);
-	if (up != f->told_up || f->count != f->told_pods)
-		pg_output_event(out, "pods", "{s:I, s:I}", "up", (json_int_t)up, "pods",
-				(json_int_t)f->count);
+			 what, up, f->count + f->left_alone, (long long)sum.open,
+			 (long long)sum.total, (long long)sum.app, (long long)sum.probes,
+			 (double)sum.bytes_in / 1e6, (double)sum.bytes_out / 1e6);
 	f->was_up = f->was_up || up > 0;
-	f->told_up = up;
-	f->told_pods = f->count;
+	say_pods(f, up);
 }
 
 /* Words that came from several pods, and were told once. */
@@ -249,4 +314,7 @@ void pg_fleet_fini(struct pg_fleet *f)
 	while (f->count > 0)
 		drop_post(f, f->posts[0]);
 	pg_news_fini(&f->news);
+	free(f->queue);
+	f->queue = NULL;
+	f->queued = f->queue_room = 0;
 }

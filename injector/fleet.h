@@ -5,7 +5,7 @@
  * shares nothing with the others but its user; those that go are let go; one that fails is tried
  * again where that may help. What they are together is told in one line. */
 
-enum { PG_FLEET_MAX = 256 }; /* pods; further ones are left alone */
+enum { PG_FLEET_MAX = 256 }; /* pods at a time; further ones are left alone until others go */
 
 struct pg_fleet { /* read-only outside; must not move */
 	struct pg_app *app;
@@ -13,20 +13,27 @@ struct pg_fleet { /* read-only outside; must not move */
 	struct pg_news news;
 	struct pg_post *posts[PG_FLEET_MAX];
 	size_t count;
+	struct pg_pod_change *queue; /* pods that could be redirected, and are not yet */
+	size_t queued, queue_room;
+	size_t left_alone;        /* of them: there is no room */
 	struct pg_post_sums gone; /* of pods that are no more */
-	size_t told_up, told_pods;
-	uint64_t idle_ms; /* since when there is nothing to hope for; 0: there is */
-	bool was_up;      /* some pod was redirected */
-	bool is_full;     /* said that there are more pods than we take */
-	bool leaving;     /* nobody is started any more */
-	bool stirred;     /* a member has ended; reset by whoever waits for it */
+	size_t told_up, told_pods, told_left;
+	struct pg_quota warnings; /* of pods that are left alone */
+	uint64_t idle_ms;         /* since when there is nothing to hope for; 0: there is */
+	bool was_up;              /* some pod was redirected */
+	bool leaving;             /* nobody is started any more */
+	bool stirred;             /* a member has ended; reset by whoever waits for it */
 };
 
 /* `app` is borrowed. */
 void pg_fleet_init(struct pg_fleet *f, struct pg_app *app);
 
-/* What has become of a pod. */
+/* What has become of a pod. A new one waits for pg_fleet_fill(). */
 int pg_fleet_take(struct pg_fleet *f, const struct pg_pod_change *change, struct pg_err *err);
+
+/* Starts on those that wait, as long as there is room; if there is not enough, that is told first.
+ * To be called when all that is known of the pods has been taken. */
+int pg_fleet_fill(struct pg_fleet *f, struct pg_err *err);
 
 /* The pod of that uid, until it has gone; NULL: there is none. */
 struct pg_post *pg_fleet_find(struct pg_fleet *f, const char *uid);

@@ -119,9 +119,11 @@ static int step(struct run *r, struct pg_pod_follow **pods, struct pg_err *err)
 	if (rc == 0)
 		rc = platform->ops->next(platform, *pods, pg_loop_now_ms(r->app->loop) + TICK_MS,
 					 &change, err);
+	if (rc == -ETIMEDOUT && *pods) /* nothing is new */
+		return pg_fleet_fill(&r->fleet, err);
 	if (rc == 0)
-		return pg_fleet_take(&r->fleet, &change, err);
-	return rc == -ETIMEDOUT && *pods ? 0 : rc;
+		rc = pg_fleet_take(&r->fleet, &change, err);
+	return rc == 0 && !change.has_more ? pg_fleet_fill(&r->fleet, err) : rc;
 }
 
 /* Follows the pods until a signal or the end of "-- COMMAND": 0; or until it is of no use. */

@@ -57,6 +57,7 @@ int pg_kube_follow_next(struct pg_pod_follow *f, uint64_t deadline_ms, struct pg
 		bool is_pod = pg_json_copy(pod, "metadata.name", out->name, sizeof(out->name)) &&
 			      pg_json_copy(pod, "metadata.uid", out->uid, sizeof(out->uid));
 		json_decref(pod);
+		out->has_more = pg_kube_watch_has_more(f->watch);
 		if (is_pod)
 			return 0;
 	}

@@ -358,3 +358,8 @@ int pg_kube_watch_next(struct pg_kube_watch *w, uint64_t deadline_ms, enum pg_ku
 	}
 	return 0;
 }
+
+bool pg_kube_watch_has_more(const struct pg_kube_watch *w)
+{
+	return w->gone || json_array_size(w->left) > 0 || w->at < json_array_size(w->items);
+}

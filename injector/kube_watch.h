@@ -30,6 +30,9 @@ void pg_kube_watch_free(struct pg_kube_watch *w);
 int pg_kube_watch_next(struct pg_kube_watch *w, uint64_t deadline_ms, enum pg_kube_change *change,
 		       json_t **pod_out, struct pg_err *err);
 
+/* True when the next change is there already, as of a list that is told pod by pod. */
+bool pg_kube_watch_has_more(const struct pg_kube_watch *w);
+
 /* One line of a watch. Pure. */
 enum pg_kube_event_type {
 	PG_KUBE_EV_CHANGED, /* ADDED, MODIFIED */

@@ -84,6 +84,7 @@ struct pg_pod_change {
 	char uid[PG_NAME_MAX + 1];
 	bool is_gone;   /* it was deleted, or has ended for good */
 	bool is_usable; /* it runs, and nobody deletes it */
+	bool has_more;  /* the next change is there already: both are of one list */
 };
 
 struct pg_pod_follow;

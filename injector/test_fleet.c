@@ -29,6 +29,7 @@ static void tell(struct fixture *f, char what, const char *part, const char *uid
 	snprintf(change.name, sizeof(change.name), "%s", part);
 	snprintf(change.uid, sizeof(change.uid), "%s", uid);
 	assert_int_equal(pg_fleet_take(&f->fleet, &change, &err), 0);
+	assert_int_equal(pg_fleet_fill(&f->fleet, &err), 0);
 }
 
 static bool are_up(void *ctx)
@@ -78,7 +79,9 @@ static void pods_that_come_are_redirected_once_each(void **state)
 	assert_int_equal(f.fleet.count, 2);
 	assert_int_equal(pg_fleet_tick(&f.fleet, NULL), 0);
 	assert_int_equal(pg_fleet_tick(&f.fleet, NULL), 0);
-	assert_int_equal(count_of(f.stage.out, "{\"event\":\"pods\",\"up\":2,\"pods\":2}"), 1);
+	assert_int_equal(count_of(f.stage.out, "{\"event\":\"pods\",\"up\":2,\"pods\":2,"
+					       "\"left_alone\":0}"),
+			 1);
 	end(&f);
 }
 
@@ -265,19 +268,85 @@ static void when_none_is_left_for_ten_seconds_it_fails(void **state)
 	end(&f);
 }
 
-static void more_pods_than_it_takes_are_left_alone(void **state)
+/* Full but for `room` pods. */
+static void occupy(struct fixture *f, size_t room)
+{
+	const struct pg_pod_change idle = { .name = "idle", .uid = "x" };
+	while (f->fleet.count < PG_FLEET_MAX - room)
+		f->fleet.posts[f->fleet.count++] = pg_post_new(&f->fleet.config, &idle);
+}
+
+static void take(struct fixture *f, const char *uid)
+{
+	struct pg_pod_change change = { .name = "late", .is_usable = true };
+	struct pg_err err;
+	snprintf(change.uid, sizeof(change.uid), "%s", uid);
+	assert_int_equal(pg_fleet_take(&f->fleet, &change, &err), 0);
+}
+
+static void more_pods_than_it_takes_are_told_before_any_of_them_starts(void **state)
+{
+	struct fixture f;
+	struct pg_err err;
+	(void)state;
+	begin(&f, PG_FORMAT_TEXT);
+	occupy(&f, 1);
+	take(&f, "1");
+	take(&f, "2");
+	take(&f, "2");
+	take(&f, "3");
+	assert_string_equal(f.stage.words, "");
+	assert_int_equal(pg_fleet_members(&f.fleet), 0);
+	assert_int_equal(pg_fleet_fill(&f.fleet, &err), 0);
+	assert_string_equal(f.stage.words,
+			    "warning: there are 258 pods, and one podgraft redirects 256 at a "
+			    "time: 2 are left alone until others go; -l chooses fewer\n");
+	assert_int_equal(pg_fleet_members(&f.fleet), 1);
+	assert_non_null(pg_fleet_find(&f.fleet, "1"));
+	await_up(&f, 1);
+	end(&f);
+}
+
+static void who_was_left_alone_takes_the_place_of_who_goes(void **state)
+{
+	struct fixture f;
+	(void)state;
+	begin(&f, PG_FORMAT_JSON);
+	occupy(&f, 0);
+	tell(&f, '+', "late", "1");
+	tell(&f, '+', "later", "2");
+	tell(&f, '+', "latest", "3");
+	pg_fleet_show(&f.fleet, "redirecting");
+	assert_int_equal(count_of(f.stage.out, "\"pods\":259,\"left_alone\":3}"), 1);
+	tell(&f, '-', "late", "1"); /* before its turn */
+	tell(&f, '?', "latest", "3");
+	assert_int_equal(f.fleet.queued, 1);
+	tell(&f, '-', "idle", "x");
+	assert_int_equal(f.fleet.count, PG_FLEET_MAX);
+	assert_string_equal(f.fleet.posts[PG_FLEET_MAX - 1]->name, "later");
+	await_up(&f, 1);
+	pg_fleet_show(&f.fleet, "redirecting");
+	assert_int_equal(count_of(f.stage.out, "\"up\":1,\"pods\":256,\"left_alone\":0}"), 1);
+	end(&f);
+}
+
+/* Pods of a roll-out come one by one. */
+static void it_is_told_again_when_they_become_more_but_not_for_each(void **state)
 {
 	struct fixture f;
 	(void)state;
 	begin(&f, PG_FORMAT_TEXT);
-	for (unsigned i = 0; i < PG_FLEET_MAX; i++)
-		f.fleet.posts[f.fleet.count++] = pg_post_new(
-			&f.fleet.config, &(struct pg_pod_change){ .name = "idle", .uid = "x" });
+	occupy(&f, 0);
 	tell(&f, '+', "a", "1");
 	tell(&f, '+', "b", "2");
-	assert_int_equal(f.fleet.count, PG_FLEET_MAX);
-	assert_int_equal(count_of(f.stage.words, "more than 256 pods: the others are left alone"),
-			 1);
+	tell(&f, '+', "c", "3");
+	assert_int_equal(count_of(f.stage.words, "there are"), 1);
+	assert_int_equal(count_of(f.stage.words, "there are 257 pods"), 1);
+	f.fleet.warnings = (struct pg_quota){ 0 }; /* ten seconds later */
+	assert_int_equal(pg_fleet_fill(&f.fleet, NULL), 0);
+	assert_int_equal(pg_fleet_fill(&f.fleet, NULL), 0);
+	assert_int_equal(count_of(f.stage.words, "there are"), 2);
+	assert_int_equal(count_of(f.stage.words, ": 3 are left alone"), 1);
 	end(&f);
 }
 
@@ -351,7 +420,9 @@ int main(int argc, char **argv)
 		cmocka_unit_test(one_whose_podgraft_cannot_be_started_is_tried_again),
 		cmocka_unit_test(when_none_can_be_it_fails_in_the_words_of_one),
 		cmocka_unit_test(when_none_is_left_for_ten_seconds_it_fails),
-		cmocka_unit_test(more_pods_than_it_takes_are_left_alone),
+		cmocka_unit_test(more_pods_than_it_takes_are_told_before_any_of_them_starts),
+		cmocka_unit_test(who_was_left_alone_takes_the_place_of_who_goes),
+		cmocka_unit_test(it_is_told_again_when_they_become_more_but_not_for_each),
 		cmocka_unit_test(its_end_counts_all_that_each_of_them_counted),
 		cmocka_unit_test(once_it_leaves_nobody_is_started),
 		cmocka_unit_test(what_several_say_is_told_once_and_counted),
