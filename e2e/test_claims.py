@@ -289,15 +289,23 @@ def test_undo_all_forgets_agents_of_a_cluster_that_is_out_of_reach_for_a_week_or
     assert undone(1, "--forget") == (0, 0)
 
 
-def test_undo_has_nothing_to_end_where_an_agent_has_not_started(podgraft, pod):
+def test_undo_says_of_an_agent_that_has_not_started_that_it_cannot_be_told_to_end(podgraft, pod):
     refused = run(podgraft, "redirect", pod.name, "8080", "--image", "localhost/no-such:1", "--pull-policy", "Never")
     assert refused.code == 4, refused.words
     record = pathlib.Path(podgraft.env["XDG_STATE_HOME"], "podgraft", "state.json")
-    asked, = (a["container"] for a in json.loads(record.read_text())["agents"] if a["uid"] == pod.uid)
-    done = run(podgraft, "undo", pod.name)
-    assert done.code == 0 and f"pod '{pod.name}': {asked} has not started" in done.words, done.words
-    assert run(podgraft, "undo", "--all", namespace="").code == 0
-    assert not any(a["uid"] == pod.uid for a in json.loads(record.read_text())["agents"])
+
+    def recorded():
+        return [a["container"] for a in json.loads(record.read_text())["agents"] if a["uid"] == pod.uid]
+    asked, = recorded()
+    for whose, namespace in ((pod.name, None), ("--all", "")):
+        done = run(podgraft, "undo", whose, namespace=namespace)
+        assert done.code == 4 and "1 of your agents could not be ended" in done.words, done.words
+        assert f"pod '{pod.name}': {asked} has not started, so it cannot be told to end" in done.words
+        assert "should it start yet, it ends by itself after its idle time" in done.words
+        assert recorded() == [asked]  # the next redirect waits for it instead of asking for another
+    done = run(podgraft, "undo", "--all", "--forget", namespace="")
+    assert done.code == 0 and f"{asked} has not started; it is forgotten" in done.words
+    assert recorded() == []
 
 
 def test_undo_without_a_key_changes_nothing_and_makes_none(cluster, tmp_path):

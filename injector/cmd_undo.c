@@ -36,8 +36,8 @@ static const struct pg_opt options[] = {
 	  .at = offsetof(struct values, all) },
 	{ .name = "forget",
 	  .kind = PG_OPT_FLAG,
-	  .help = "With --all: forget the agents of clusters that cannot be reached, at once "
-		  "instead of after 7 days.",
+	  .help = "With --all: forget at once the agents of clusters that cannot be reached, "
+		  "and those that have not started.",
 	  .at = offsetof(struct values, forget) },
 	{ .name = "transport",
 	  .kind = PG_OPT_CHOICE,
@@ -48,10 +48,6 @@ static const struct pg_opt options[] = {
 	  .at = offsetof(struct values, transport) },
 	{ .name = NULL },
 };
-
-/* Whoever has not been there for so long is taken for gone: an agent without a session ends by
- * itself, long before. */
-enum { FORGET_S = 7 * 24 * 60 * 60 };
 
 struct undo {
 	struct pg_app *app;
@@ -106,13 +102,18 @@ static int ask_to_end(struct undo *u, struct pg_tunnel *t, const struct pg_agent
 	return rc;
 }
 
-/* There is nothing to end, maybe for good: its image cannot be pulled. */
-static int say_unstarted(struct undo *u, const struct pg_agent_seen *a)
+/* Its image is being pulled, or cannot be. Kubernetes has no way to take it out of the pod. */
+static int fail_unstarted(struct undo *u, const struct pg_agent_seen *a, struct pg_err *err)
 {
-	pg_output_info(&u->app->out,
-		       "pod '%s': %s has not started; should it yet, it ends by itself", a->pod,
-		       a->container);
-	return 0;
+	if (u->values->forget) {
+		pg_output_warn(&u->app->out, "pod '%s': %s has not started; it is forgotten",
+			       a->pod, a->container);
+		return 0;
+	}
+	pg_fail(err, -EAGAIN, "%s has not started, so it cannot be told to end.", a->container);
+	return pg_hint(err, PG_TARGET,
+		       "it redirects nothing; should it start yet, it ends by itself after its "
+		       "idle time, as no session comes");
 }
 
 static int end_agent(struct undo *u, struct pg_platform *p, const struct pg_agent_seen *a,
@@ -133,7 +134,7 @@ static int end_agent(struct undo *u, struct pg_platform *p, const struct pg_agen
 	int rc = p->ops->adopt(p, a, pod, &graft, err);
 	if (rc < 0 && rc != -ECANCELED && a->life == PG_AGENT_STARTING) {
 		free(pod);
-		return say_unstarted(u, a);
+		return fail_unstarted(u, a, err);
 	}
 	if (rc == 0)
 		rc = pg_tunnel_open(&config, &tunnel, err);
@@ -221,6 +222,26 @@ static int undo_recorded(struct undo *u, const struct pg_contexts *contexts,
 	return rc;
 }
 
+static void reach_cluster(void *ctx, struct pg_state *st)
+{
+	pg_state_reached(st, ctx);
+}
+
+/* Its cluster has answered, whatever it said: `st`, which is what we go by, and the file. */
+static void note_reached(struct undo *u, const char *dir, struct pg_state *st, char *cluster)
+{
+	struct pg_err err = { .code = 0 };
+	bool was_missed = false;
+	for (size_t i = 0; i < st->agent_count; i++)
+		was_missed = was_missed || (st->agents[i].missed_s > 0 &&
+					    strcmp(st->agents[i].cluster, cluster) == 0);
+	if (!was_missed)
+		return;
+	pg_state_reached(st, cluster);
+	if (pg_state_change(dir, reach_cluster, cluster, &u->app->out.log, &err) < 0)
+		pg_output_warn(&u->app->out, "%s", err.what);
+}
+
 static void drop_agent(void *ctx, struct pg_state *st)
 {
 	const struct pg_state_agent *a = ctx;
@@ -248,7 +269,7 @@ static int note_missed(struct undo *u, const char *dir, struct pg_state_agent *a
 {
 	struct pg_err err = { .code = 0 };
 	int64_t now_s = (int64_t)time(NULL);
-	if (u->values->forget || (a->missed_s > 0 && now_s - a->missed_s >= FORGET_S)) {
+	if (u->values->forget || pg_state_is_lost(a, now_s)) {
 		pg_output_warn(&u->app->out, "pod '%s': %s; its agent is forgotten", a->pod,
 			       why->what);
 		forget(u, dir, a);
@@ -263,14 +284,17 @@ static int note_missed(struct undo *u, const char *dir, struct pg_state_agent *a
 }
 
 static int undo_one(struct undo *u, const struct pg_contexts *contexts, const char *dir,
-		    struct pg_state_agent *a, struct pg_err *err)
+		    struct pg_state *st, struct pg_state_agent *a, struct pg_err *err)
 {
 	struct pg_err why = { .code = 0 };
 	size_t failed = u->failed;
 	int rc = undo_recorded(u, contexts, a, &why);
+	bool is_missed = rc < 0 && rc != -ECANCELED && why.whose == PG_CLUSTER;
+	if (!is_missed && rc != -ECANCELED)
+		note_reached(u, dir, st, a->cluster);
 	if (rc == 0 && u->failed == failed)
 		forget(u, dir, a);
-	else if (rc < 0 && rc != -ECANCELED && why.whose == PG_CLUSTER)
+	else if (is_missed)
 		rc = note_missed(u, dir, a, &why);
 	else if (rc < 0)
 		rc = note_failure(u, a->pod, &why);
@@ -289,7 +313,7 @@ static int undo_all(struct undo *u, struct pg_err *err)
 	int rc = pg_contexts_load(&u->app->kube, &contexts, err);
 	for (size_t i = 0; i < st->agent_count && rc == 0; i++)
 		if (st->agents[i].pod[0]) /* else recorded before names were */
-			rc = undo_one(u, &contexts, dir, &st->agents[i], err);
+			rc = undo_one(u, &contexts, dir, st, &st->agents[i], err);
 	pg_contexts_fini(&contexts);
 	return rc;
 }
@@ -348,9 +372,10 @@ const struct pg_command pg_cmd_undo = {
 	.details =
 		"Tells every agent of one's own key in the pods of the namespace, or of TARGET, to "
 		"give back all ports and to end. A podgraft that uses one, on whatever machine, "
-		"is told and ends, too. With --all: in every pod on record, through whichever "
-		"context of the kubeconfig leads there. Agents of a cluster that cannot be "
-		"reached are named each time, and forgotten after 7 days.",
+		"is told and ends, too. One that has not started cannot be told, and is named. "
+		"With --all: in every pod on record, through whichever context of the kubeconfig "
+		"leads there. Agents of a cluster that cannot be reached are named each time, and "
+		"forgotten after 7 days in which it did not answer once.",
 	.examples = "% undo web-0\n% undo --all\n",
 	.opts = options,
 	.values_size = sizeof(struct values),

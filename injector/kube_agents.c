@@ -41,6 +41,12 @@ static void read_life(const json_t *status, struct pg_agent_seen *out)
 	}
 }
 
+static bool has_ended(const json_t *pod)
+{
+	const char *phase = pg_json_str(pod, "status.phase");
+	return strcmp(phase, "Succeeded") == 0 || strcmp(phase, "Failed") == 0;
+}
+
 bool pg_kube_agent_read(const json_t *pod, const json_t *c, struct pg_agent_seen *out)
 {
 	struct pg_agent_seen a = { .life = PG_AGENT_STARTING };
@@ -59,6 +65,8 @@ bool pg_kube_agent_read(const json_t *pod, const json_t *c, struct pg_agent_seen
 	snprintf(a.profile, sizeof(a.profile), "%s", arg_of(args, "--profile"));
 	pg_sanitize(a.profile);
 	read_life(pg_json_find(pod, "status.ephemeralContainerStatuses", "name", a.container), &a);
+	if (a.life == PG_AGENT_STARTING && has_ended(pod))
+		a.life = PG_AGENT_ENDED; /* before it started */
 	*out = a;
 	return true;
 }

@@ -86,7 +86,9 @@ bool pg_kube_record_known(const struct pg_kube_record *r, const char *cluster, c
 
 static void put_agent(void *ctx, struct pg_state *st)
 {
-	pg_state_put(st, ctx);
+	const struct pg_state_agent *a = ctx;
+	pg_state_reached(st, a->cluster);
+	pg_state_put(st, a);
 }
 
 void pg_kube_record_put(const struct pg_kube_record *r, const struct pg_pod *pod,

@@ -33,6 +33,18 @@ void pg_state_miss(struct pg_state *st, const char *uid, const char *container, 
 	}
 }
 
+void pg_state_reached(struct pg_state *st, const char *cluster)
+{
+	for (size_t i = 0; i < st->agent_count; i++)
+		if (strcmp(st->agents[i].cluster, cluster) == 0)
+			st->agents[i].missed_s = 0;
+}
+
+bool pg_state_is_lost(const struct pg_state_agent *agent, int64_t now_s)
+{
+	return agent->missed_s > 0 && now_s - agent->missed_s >= PG_STATE_MISSED_S;
+}
+
 void pg_state_put(struct pg_state *st, const struct pg_state_agent *agent)
 {
 	pg_state_drop(st, agent->uid, agent->container);

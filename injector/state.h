@@ -14,6 +14,9 @@ enum {
 	PG_STATE_REFUSALS = 32,
 	PG_STATE_BYTES = 1 << 20,
 	PG_STATE_REFUSED_S = 24 * 60 * 60, /* how long a refusal counts */
+	/* An agent whose cluster has been out of reach for so long is taken for gone: without a
+	 * session it ends by itself, long before. */
+	PG_STATE_MISSED_S = 7 * 24 * 60 * 60,
 };
 
 struct pg_state_agent {
@@ -28,7 +31,7 @@ struct pg_state_agent {
 		port; /* of its control API; 0: it was asked for, and has not been seen to listen */
 	uint8_t agent_key[PG_KEY_BYTES];
 	int64_t created_s; /* Unix time */
-	int64_t missed_s;  /* since when its cluster could not be reached to end it; 0: it could */
+	int64_t missed_s;  /* since when its cluster has not been reached to end it; 0: it has */
 };
 
 struct pg_state_refusal {
@@ -57,6 +60,10 @@ void pg_state_refuse(struct pg_state *st, const struct pg_state_refusal *refusal
 /* Since when its cluster cannot be reached; nothing when that is known already, or it is not there.
  */
 void pg_state_miss(struct pg_state *st, const char *uid, const char *container, int64_t now_s);
+/* The cluster has answered: none of its agents is missed from here on. */
+void pg_state_reached(struct pg_state *st, const char *cluster);
+/* True when its cluster has not been reached for PG_STATE_MISSED_S. */
+bool pg_state_is_lost(const struct pg_state_agent *agent, int64_t now_s);
 bool pg_state_refuses(const struct pg_state *st, const char *cluster, const char *transport,
 		      int64_t now_s);
 

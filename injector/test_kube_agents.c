@@ -22,20 +22,26 @@ struct agent_case {
 	bool want;
 	enum pg_agent_life life;
 	int64_t since_s;
+	const char *phase; /* of the pod; NULL: Running */
 };
 static struct agent_case cases[] = {
 	{ "one that runs", ARGS("podgraft-x", "uid-1", KEY), RUNNING, true, PG_AGENT_RUNS,
-	  1795364413 },
+	  1795364413, NULL },
 	{ "one that was killed", ARGS("podgraft-x", "uid-1", KEY), ENDED, true, PG_AGENT_ENDED,
-	  1795364413 },
+	  1795364413, NULL },
 	{ "one that starts", ARGS("podgraft-x", "uid-1", KEY), "{\"waiting\":{}}", true,
-	  PG_AGENT_STARTING, 0 },
-	{ "another container's name", ARGS("podgraft-y", "uid-1", KEY), RUNNING, false, 0, 0 },
-	{ "another pod's uid", ARGS("podgraft-x", "uid-2", KEY), RUNNING, false, 0, 0 },
-	{ "no key", ARGS("podgraft-x", "uid-1", "AQID"), RUNNING, false, 0, 0 },
-	{ "a debug container", "[\"sh\"]", RUNNING, false, 0, 0 },
-	{ "no words", "null", RUNNING, false, 0, 0 },
-	{ "words that are none", "[1,{},null]", RUNNING, false, 0, 0 },
+	  PG_AGENT_STARTING, 0, NULL },
+	{ "one that waits in a pod that has ended", ARGS("podgraft-x", "uid-1", KEY),
+	  "{\"waiting\":{}}", true, PG_AGENT_ENDED, 0, "Succeeded" },
+	{ "one that waits in a pod that has failed", ARGS("podgraft-x", "uid-1", KEY),
+	  "{\"waiting\":{}}", true, PG_AGENT_ENDED, 0, "Failed" },
+	{ "another container's name", ARGS("podgraft-y", "uid-1", KEY), RUNNING, false, 0, 0,
+	  NULL },
+	{ "another pod's uid", ARGS("podgraft-x", "uid-2", KEY), RUNNING, false, 0, 0, NULL },
+	{ "no key", ARGS("podgraft-x", "uid-1", "AQID"), RUNNING, false, 0, 0, NULL },
+	{ "a debug container", "[\"sh\"]", RUNNING, false, 0, 0, NULL },
+	{ "no words", "null", RUNNING, false, 0, 0, NULL },
+	{ "words that are none", "[1,{},null]", RUNNING, false, 0, 0, NULL },
 };
 
 static void reads(void **state)
@@ -47,8 +53,9 @@ static void reads(void **state)
 		text, sizeof(text),
 		"{\"metadata\":{\"name\":\"web\",\"namespace\":\"dev\",\"uid\":\"uid-1\"},\"spec\":"
 		"{\"ephemeralContainers\":[{\"name\":\"podgraft-x\",\"args\":%s}]},\"status\":{"
-		"\"ephemeralContainerStatuses\":[{\"name\":\"podgraft-x\",\"state\":%s}]}}",
-		c->args, c->state);
+		"\"phase\":\"%s\",\"ephemeralContainerStatuses\":[{\"name\":\"podgraft-x\","
+		"\"state\":%s}]}}",
+		c->args, c->phase ? c->phase : "Running", c->state);
 	json_t *pod = pg_json_parse(text, strlen(text), NULL);
 	assert_non_null(pod);
 	const json_t *container = json_array_get(pg_json_at(pod, "spec.ephemeralContainers"), 0);
@@ -65,7 +72,7 @@ static void reads(void **state)
 	assert_int_equal(a.laptop_key[31], 32);
 	assert_int_equal(a.life, c->life);
 	assert_int_equal(a.since_s, c->since_s);
-	assert_int_equal(a.exit_code, c->life == PG_AGENT_ENDED ? 137 : 0);
+	assert_int_equal(a.exit_code, strcmp(c->state, ENDED) == 0 ? 137 : 0);
 }
 
 int main(void)

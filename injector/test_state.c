@@ -115,6 +115,38 @@ static void the_first_miss_counts(void **state)
 	assert_int_equal(st->agents[1].missed_s, 1000);
 }
 
+struct missed_case {
+	const char *name;
+	bool is_reached; /* two days after it was missed first, and missed again after six */
+	int days;        /* after the first miss: it is asked then whether it is lost */
+	bool want;
+};
+static struct missed_case missed[] = {
+	{ "missed for less than seven days", false, 6, false },
+	{ "missed for seven days", false, 7, true },
+	{ "reached meanwhile", true, 7, false },
+	{ "reached meanwhile, and missed for seven days since", true, 13, true },
+};
+
+static void it_is_lost_when_its_cluster_was_not_reached_for_a_week(void **state)
+{
+	enum { DAY_S = 24 * 60 * 60, FIRST_S = 1000 };
+	const struct missed_case *c = *state;
+	pg_auto_free struct pg_state *st = calloc(1, sizeof(*st));
+	struct pg_state_agent a = agent(1), far = agent(2);
+	snprintf(far.cluster, sizeof(far.cluster), "https://far:6443");
+	pg_state_put(st, &a);
+	pg_state_put(st, &far);
+	assert_false(pg_state_is_lost(&st->agents[1], FIRST_S));
+	pg_state_miss(st, far.uid, far.container, FIRST_S);
+	pg_state_reached(st, a.cluster);
+	assert_int_equal(st->agents[1].missed_s, FIRST_S);
+	if (c->is_reached)
+		pg_state_reached(st, far.cluster);
+	pg_state_miss(st, far.uid, far.container, FIRST_S + 6 * DAY_S);
+	assert_int_equal(pg_state_is_lost(&st->agents[1], FIRST_S + c->days * DAY_S), c->want);
+}
+
 static void refusals_last_their_time(void **state)
 {
 	pg_auto_free struct pg_state *st = calloc(1, sizeof(*st));
@@ -228,6 +260,11 @@ int main(void)
 						drop_dir),
 	};
 	size_t n = 7;
+	for (size_t i = 0; i < PG_LEN(missed); i++)
+		tests[n++] =
+			(struct CMUnitTest){ missed[i].name,
+					     it_is_lost_when_its_cluster_was_not_reached_for_a_week,
+					     NULL, NULL, &missed[i] };
 	for (size_t i = 0; i < PG_LEN(texts); i++)
 		tests[n++] = (struct CMUnitTest){ texts[i].name, parses, NULL, NULL, &texts[i] };
 	return _cmocka_run_group_tests("test_state", tests, n, NULL, NULL);
