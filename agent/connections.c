@@ -21,6 +21,7 @@ struct connection {
 	uint32_t serial, arming;       /* of its redirect */
 	bool no_fallback;              /* reset what the laptop does not serve */
 	bool is_probe;                 /* of the kubelet's */
+	bool is_served;                /* by the laptop, or by the app */
 	size_t held_bytes;             /* at most; part of the sum */
 	uv_timer_t patience;           /* runs until the laptop has accepted */
 	struct pg_relay *relay;        /* served by the laptop, */
@@ -96,15 +97,16 @@ static void drop(struct connection *c)
 		all->events->emptied(all->ctx);
 }
 
-static void count(const struct connection *c, enum pg_served how)
+static void count(struct connection *c, enum pg_served how)
 {
+	c->is_served = true;
 	c->all->served[how]++;
 	c->all->events->served(c->all->ctx, c->serial, how);
 }
 
 static void on_bridge_joined(void *ctx)
 {
-	const struct connection *c = ctx;
+	struct connection *c = ctx;
 	count(c, c->is_probe ? PG_AS_PROBE : PG_BY_APP);
 }
 
@@ -244,6 +246,14 @@ void pg_connections_serve(struct pg_connections *all, struct pg_link *link,
 	struct pg_byteq nothing;
 	pg_byteq_init(&nothing, PG_UNACCEPTED_MAX);
 	fall_back(c, a->fd, a->first ? a->first : &nothing, false);
+}
+
+size_t pg_connections_undecided(const struct pg_connections *all, uint32_t serial)
+{
+	size_t n = 0;
+	for (const struct connection *c = all->first; c; c = c->next)
+		n += c->serial == serial && !c->is_served;
+	return n;
 }
 
 size_t pg_connections_open(const struct pg_connections *all)

@@ -48,6 +48,9 @@ void pg_connections_close(struct pg_connections *all);
 void pg_connections_serve(struct pg_connections *all, struct pg_link *link,
 			  const struct pg_redirect *rd, const struct pg_arrival *a);
 
+/* Those that came by the redirect `serial` and that nobody serves yet. */
+size_t pg_connections_undecided(const struct pg_connections *all, uint32_t serial);
+
 /* Those that are open now; those that were served so, up to now. */
 size_t pg_connections_open(const struct pg_connections *all);
 uint64_t pg_connections_served(const struct pg_connections *all, enum pg_served how);

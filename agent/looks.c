@@ -150,6 +150,14 @@ size_t pg_looks_count(const struct pg_looks *all)
 	return all->count;
 }
 
+size_t pg_looks_count_of(const struct pg_looks *all, uint32_t serial)
+{
+	size_t n = 0;
+	for (const struct one *o = all->first; o; o = o->next)
+		n += o->look.serial == serial;
+	return n;
+}
+
 void pg_looks_close(struct pg_looks *all)
 {
 	while (all && all->first)

@@ -36,5 +36,6 @@ void pg_looks_close(struct pg_looks *all);
  * -ENOMEM: the descriptor stays the caller's. */
 int pg_looks_add(struct pg_looks *all, const struct pg_look *look);
 
-/* Those that are being looked at. */
+/* Those that are being looked at; those of them that came by the redirect `serial`. */
 size_t pg_looks_count(const struct pg_looks *all);
+size_t pg_looks_count_of(const struct pg_looks *all, uint32_t serial);

@@ -44,9 +44,10 @@ struct pg_redirects *pg_redirects_new(struct pg_loop *loop, const struct pg_log 
 	all->orphans = (struct pg_redirect){ .owner = orphans, .ctx = ctx };
 	uv_timer_init(pg_loop_uv(loop), &all->renew);
 	uv_timer_init(pg_loop_uv(loop), &all->counts);
+	uv_timer_init(pg_loop_uv(loop), &all->last_counts);
 	uv_timer_init(pg_loop_uv(loop), &all->forget);
-	all->renew.data = all->counts.data = all->forget.data = all;
-	all->open_handles = 3;
+	all->renew.data = all->counts.data = all->last_counts.data = all->forget.data = all;
+	all->open_handles = 4;
 	all->away_ms = PG_AWAY_MS;
 	return all;
 }
@@ -252,7 +253,9 @@ void pg_redirects_close(struct pg_redirects *all)
 	pg_looks_close(all->looks);
 	pg_redirects_end(all);
 	pg_redirects_rest(all);
+	redirects_drop_ended(all, NULL);
 	uv_close((uv_handle_t *)&all->renew, on_closed);
 	uv_close((uv_handle_t *)&all->counts, on_closed);
+	uv_close((uv_handle_t *)&all->last_counts, on_closed);
 	uv_close((uv_handle_t *)&all->forget, on_closed);
 }

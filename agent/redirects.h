@@ -33,8 +33,11 @@ enum pg_served { PG_BY_LAPTOP, PG_BY_APP, PG_AS_PROBE, PG_SERVED_COUNT };
 struct pg_redirect_owner {
 	/* A connection to the redirect's port. */
 	void (*arrived)(void *ctx, const struct pg_redirect *rd, const struct pg_arrival *a);
-	/* The counts have changed: told once a second at most, and when the redirect ends. */
+	/* The counts have changed: told once a second at most, and when the redirect ends; if
+	 * rd->undecided is not 0 then, also after that, until it is. */
 	void (*counted)(void *ctx, const struct pg_redirect *rd);
+	/* How many connections that came by the redirect `serial` nobody serves yet. */
+	size_t (*undecided)(void *ctx, uint32_t serial);
 	/* The redirect was parked, so that its clients reach the app, or took its port again; not
 	 * called for what the owner asked for itself. */
 	void (*changed)(void *ctx, const struct pg_redirect *rd);
@@ -66,7 +69,8 @@ struct pg_redirect { /* read-only outside */
 	uint32_t serial;                  /* of this redirect alone, in this agent; not 0 */
 	uint32_t arming;                  /* the same of each time that its laptop started it */
 	uint64_t served[PG_SERVED_COUNT]; /* connections so far */
-	bool has_news;                    /* counts that were not told yet */
+	uint32_t undecided; /* once it has ended: connections that nobody serves yet */
+	bool has_news;      /* counts that were not told yet */
 	const struct pg_redirect_owner *owner;
 	void *ctx;
 };
@@ -136,7 +140,8 @@ void pg_redirects_end(struct pg_redirects *all);
  * there are redirects. */
 void pg_redirects_rest(struct pg_redirects *all);
 
-/* A connection that arrived at the redirect `serial`, if that still stands, was served so. */
+/* A connection that arrived at the redirect `serial` is served so: for its counts, if they are
+ * still told. */
 void pg_redirects_served(struct pg_redirects *all, uint32_t serial, enum pg_served how);
 
 /* Connections from the node that are still being looked at. */

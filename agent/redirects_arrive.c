@@ -34,7 +34,7 @@ static struct pg_redirect *find_serial(struct pg_redirects *all, uint32_t serial
 static uint32_t mark_of(const struct pg_redirects *all, const struct pg_redirect *rd,
 			const struct pg_arrival *a)
 {
-	bool wire = (rd->wire || rd == &all->orphans) && all->intake;
+	bool wire = (rd->wire || rd->id == 0) && all->intake;
 	return wire ? pg_rules_mark_wire(pg_intake_rules(all->intake), a->peer, a->local) : PG_MARK;
 }
 
@@ -70,12 +70,14 @@ void redirects_on_looked(void *ctx, const struct pg_look *look, struct pg_byteq 
 {
 	struct pg_redirects *all = ctx;
 	const struct pg_redirect *rd = find_serial(all, look->serial);
+	struct pg_redirect orphan = all->orphans;
 	struct pg_arrival arrival = { .fd = look->fd,
 				      .peer = &look->peer,
 				      .local = &look->local,
 				      .first = first,
 				      .is_probe = is_probe };
-	hand_over(all, rd ? rd : &all->orphans, &arrival);
+	orphan.serial = look->serial; /* whose it was counts it */
+	hand_over(all, rd ? rd : &orphan, &arrival);
 	pg_byteq_fini(first);
 }
 
@@ -96,6 +98,8 @@ static void on_counts(uv_timer_t *timer)
 void pg_redirects_served(struct pg_redirects *all, uint32_t serial, enum pg_served how)
 {
 	struct pg_redirect *rd = find_serial(all, serial);
+	if (!rd)
+		rd = redirects_find_ended(all, serial);
 	if (!rd)
 		return;
 	rd->served[how]++;

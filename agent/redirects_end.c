@@ -11,14 +11,14 @@ static void take_out(struct pg_redirects *all, struct pg_redirect *rd,
 	*rd = all->table[--all->count];
 }
 
-/* What the rule took before it went is still the owner's, who is then told of the last counts. */
+/* What the rule took before it went is still the owner's, who is then told of the counts. */
 static void empty_intake_of(struct pg_redirects *all, struct redirects_leaving *gone)
 {
 	gone->next = all->leaving;
 	all->leaving = gone;
 	pg_intake_empty(all->intake);
 	all->leaving = gone->next;
-	redirects_tell_counts(&gone->rd);
+	redirects_tell_last(all, &gone->rd);
 }
 
 void redirects_lose(struct pg_redirects *all, struct pg_redirect *rd, const struct pg_claim *by,
@@ -108,6 +108,7 @@ void pg_redirects_stop_all(struct pg_redirects *all, const void *ctx)
 	struct pg_redirect *rd;
 	while ((rd = find_of(all, ctx)))
 		redirects_remove(all, rd, REDIRECTS_FOR_GOOD);
+	redirects_drop_ended(all, ctx);
 }
 
 void pg_redirects_leave(struct pg_redirects *all, const void *ctx)
@@ -115,6 +116,7 @@ void pg_redirects_leave(struct pg_redirects *all, const void *ctx)
 	struct pg_redirect *rd;
 	while ((rd = find_of(all, ctx)))
 		redirects_remove(all, rd, REDIRECTS_LAPTOP_AWAY);
+	redirects_drop_ended(all, ctx);
 }
 
 void pg_redirects_end(struct pg_redirects *all)

@@ -17,6 +17,12 @@ struct redirects_leaving {
 	struct redirects_leaving *next; /* that was about to leave already; or NULL */
 };
 
+/* One that has ended, while nobody serves some of its connections yet. */
+struct redirects_ended {
+	struct pg_redirect rd;
+	struct redirects_ended *next;
+};
+
 struct pg_redirects {
 	struct pg_loop *loop;
 	const struct pg_log *log;
@@ -28,6 +34,7 @@ struct pg_redirects {
 	struct pg_redirect table[REDIRECTS_MAX];
 	size_t count;
 	struct redirects_leaving *leaving; /* on their callers' stacks */
+	struct redirects_ended *ended;     /* owned */
 	struct pg_away away;
 	uint64_t away_ms; /* how long those are kept */
 	struct pg_looks *looks;
@@ -36,7 +43,7 @@ struct pg_redirects {
 	uint32_t serials, armings;        /* given so far */
 	unsigned lines;                   /* of the log, since what stands was said */
 	struct pg_quota restored, failed; /* what is told of the rules */
-	uv_timer_t renew, counts, forget;
+	uv_timer_t renew, counts, last_counts, forget;
 	int open_handles;
 };
 
@@ -60,6 +67,20 @@ void redirects_on_looked(void *ctx, const struct pg_look *look, struct pg_byteq 
 
 /* Tells the owner, if there is anything new. */
 void redirects_tell_counts(struct pg_redirect *rd);
+
+/* redirects_ended.c: the last counts */
+
+/* `rd` has ended: tells its owner of the counts, and again until all of them are known. */
+void redirects_tell_last(struct pg_redirects *all, struct pg_redirect *rd);
+
+/* That of the number `serial` that has ended; NULL: all is known of it. */
+struct pg_redirect *redirects_find_ended(struct pg_redirects *all, uint32_t serial);
+
+/* `ctx` does not want to know any more, or, when that is NULL, nobody does. */
+void redirects_drop_ended(struct pg_redirects *all, const void *ctx);
+
+/* The callback of `last_counts`. */
+void redirects_on_last_counts(uv_timer_t *timer);
 
 /* redirects_park.c */
 

@@ -144,9 +144,16 @@ static void on_counted(void *ctx, const struct pg_redirect *rd)
 	counts.app = rd->served[PG_BY_APP];
 	counts.probes = rd->served[PG_AS_PROBE];
 	counts.serial = rd->serial;
+	counts.undecided = rd->undecided;
 	msg.body_case = PODGRAFT__V1__CONTROL__BODY_REDIRECT_COUNTS;
 	msg.redirect_counts = &counts;
 	announce(ctx, &msg);
+}
+
+static size_t on_undecided(void *ctx, uint32_t serial)
+{
+	const struct pg_session *s = ctx;
+	return pg_connections_undecided(s->config.connections, serial);
 }
 
 static void on_taken(void *ctx, const struct pg_redirect *rd, const struct pg_claim *by)
@@ -174,6 +181,7 @@ static bool on_yield(void *ctx)
 static const struct pg_redirect_owner redirect_owner = {
 	.arrived = on_arrived,
 	.counted = on_counted,
+	.undecided = on_undecided,
 	.changed = on_changed,
 	.taken = on_taken,
 	.yield = on_yield,

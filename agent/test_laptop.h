@@ -29,6 +29,7 @@ struct laptop {
 	uint32_t asked;
 	unsigned told; /* states, unasked */
 	uint64_t counts[PG_SERVED_COUNT];
+	uint32_t undecided;
 	/* The last answer, or what it was told. */
 	bool answered;
 	Podgraft__V1__RedirectState state;
@@ -95,6 +96,7 @@ PG_UNUSED static void on_control(void *ctx, const Podgraft__V1__Control *msg)
 		l->counts[PG_BY_LAPTOP] = msg->redirect_counts->laptop;
 		l->counts[PG_BY_APP] = msg->redirect_counts->app;
 		l->counts[PG_AS_PROBE] = msg->redirect_counts->probes;
+		l->undecided = msg->redirect_counts->undecided;
 		return;
 	}
 	l->answered = true;
@@ -272,6 +274,22 @@ PG_UNUSED static void say_goodbye(struct laptop *l)
 	msg.goodbye = &body;
 	if (l->lanes[0])
 		pg_link_send(l->lanes[0], &msg);
+}
+
+/* A program on the laptop that neither takes a connection nor refuses it, and one that waits there
+ * already, so that there is no room for another. */
+PG_UNUSED static void hang_program(struct world *w, int fds_out[2])
+{
+	socklen_t len = sizeof(w->local_at);
+	uint8_t bytes[16];
+	uint16_t port;
+	int fd = listen_at("127.0.0.1", 0);
+	assert_int_equal(listen(fd, 0), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&w->local_at, &len), 0);
+	pg_addr_bytes(&w->local_at, bytes, &port);
+	fds_out[0] = fd;
+	fds_out[1] = dial("127.0.0.1", port);
+	assert_true(fds_out[1] >= 0);
 }
 
 /* ---- set-up ---- */

@@ -126,22 +126,6 @@ static void a_silent_laptop_is_replaced_by_the_app(void **state)
 	assert_int_equal(pg_redirects_count(w->redirects), 0);
 }
 
-/* A program on the laptop that neither takes a connection nor refuses it, and one that waits there
- * already, so that there is no room for another. */
-static void hang_program(struct world *w, int fds_out[2])
-{
-	socklen_t len = sizeof(w->local_at);
-	uint8_t bytes[16];
-	uint16_t port;
-	int fd = listen_at("127.0.0.1", 0);
-	assert_int_equal(listen(fd, 0), 0);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&w->local_at, &len), 0);
-	pg_addr_bytes(&w->local_at, bytes, &port);
-	fds_out[0] = fd;
-	fds_out[1] = dial("127.0.0.1", port);
-	assert_true(fds_out[1] >= 0);
-}
-
 /* Whether the redirect is the same one, or another with its port. */
 static void a_late_timeout_parks_only_what_it_is_of(void **state)
 {

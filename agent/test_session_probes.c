@@ -194,6 +194,26 @@ static void a_redirect_that_ends_meanwhile_leaves_its_clients_to_the_app(void **
 	expect(w, client, APP, BYTES("GET /\r\n\r\n"));
 }
 
+static void probes_count_for_a_redirect_that_ends_meanwhile(void **state)
+{
+	struct world *w = *state;
+	struct laptop *l = &w->laptops[0];
+	start_with_node(w, OUTSIDE4, false);
+	int probe = dial_node(w), other = dial_node(w);
+	turn(w, 20);
+	assert_int_equal(stop(l, 1), 0);
+	assert_int_equal(l->undecided, 2);
+	say(probe, BYTES(PROBE));
+	expect(w, probe, APP, BYTES(PROBE));
+	say(other, BYTES(CURL));
+	expect(w, other, APP, BYTES(CURL));
+	turn(w, 40);
+	assert_int_equal(l->undecided, 0);
+	assert_int_equal(l->counts[PG_AS_PROBE], 1);
+	assert_int_equal(l->counts[PG_BY_APP], 1);
+	assert_int_equal(l->counts[PG_BY_LAPTOP], 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -209,6 +229,7 @@ int main(void)
 		TEST(what_the_laptop_refuses_is_the_app_s_from_its_first_byte),
 		TEST(a_client_that_goes_meanwhile_leaves_nothing),
 		TEST(a_redirect_that_ends_meanwhile_leaves_its_clients_to_the_app),
+		TEST(probes_count_for_a_redirect_that_ends_meanwhile),
 	};
 	return cmocka_run_group_tests_name("session_probes", tests, NULL, NULL);
 }

@@ -199,6 +199,7 @@ void pg_redirects_disarmed(struct pg_redirects *r)
 		struct pg_redirect_entry *e = &r->entries[i];
 		e->armed = false;
 		e->short_of = 0;
+		e->undecided = 0; /* nobody will tell */
 		pg_redirect_entry_stop_probing(e);
 	}
 }
@@ -216,6 +217,7 @@ struct pg_redirect_counts pg_redirects_counts(const struct pg_redirects *r)
 		counts.parked += r->entries[i].probe || r->entries[i].short_of;
 		counts.taken += r->entries[i].taken;
 		counts.held += r->entries[i].held;
+		counts.undecided += r->entries[i].undecided;
 		add_told(&counts, &r->entries[i]);
 	}
 	return counts;

@@ -32,6 +32,8 @@ struct pg_redirect_counts {
 	size_t parked;    /* of them: the app's for now */
 	size_t taken;     /* of them: somebody else took the port over */
 	size_t held;      /* of them: somebody else had the port first; tried again */
+	size_t undecided; /* once all is given back: connections in the pod that nobody serves yet,
+			     so that laptop, app and probes are not all that there is to know */
 };
 
 /* Which of the pod's own connections outgoing redirects take. */

@@ -32,6 +32,7 @@ struct pg_redirect_entry {
 	struct pg_redirect_holder holder; /* while held */
 	struct pg_redirect_counts told;   /* laptop, app, probes: of the agent's counting ... */
 	uint32_t counting;                /* ... of this number; 0: of none */
+	uint32_t undecided; /* connections that nobody serves yet, as the agent said last */
 };
 
 struct pg_redirect_connection;

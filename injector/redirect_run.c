@@ -13,7 +13,9 @@
 
 enum {
 	STATUS_MS = 500,
+	STEP_MS = 20,
 	TERM_DRAIN_MS = 10000, /* SIGTERM lets open connections go on for so long */
+	LAST_COUNTS_MS = 3000, /* longer than the agent waits for an answer of ours */
 };
 
 /* Ends what waits, also attempts to come back. */
@@ -49,7 +51,29 @@ static void on_status(uv_timer_t *timer)
 	pg_run_show_status(r, r->interrupts ? "draining" : "redirecting");
 }
 
-/* Until no connection is open, or more signals have come than those `seen`. */
+static bool has_open(const struct pg_run *r)
+{
+	return pg_redirects_counts(r->redirects).open > 0;
+}
+
+static bool has_undecided(const struct pg_run *r)
+{
+	return pg_redirects_counts(r->redirects).undecided > 0;
+}
+
+/* Until `goes_on` is over, or more signals have come than those `seen`. */
+static void wait_while(struct pg_run *r, bool (*goes_on)(const struct pg_run *r), unsigned seen,
+		       uint64_t deadline_ms)
+{
+	struct pg_loop *loop = r->app->loop;
+	while (goes_on(r) && !r->is_lost && r->interrupts == seen &&
+	       pg_loop_now_ms(loop) < deadline_ms) {
+		r->stirred = false;
+		pg_loop_wait(loop, &r->stirred, pg_loop_now_ms(loop) + STEP_MS);
+	}
+}
+
+/* Until no connection is open. */
 static void drain(struct pg_run *r, unsigned seen)
 {
 	struct pg_output *out = &r->app->out;
@@ -62,11 +86,7 @@ static void drain(struct pg_run *r, unsigned seen)
 	pg_output_info(out, "draining %zu connection%s, Ctrl-C again to cut", open,
 		       open == 1 ? "" : "s");
 	pg_output_event(out, "draining", "{s:i}", "connections", (int)open);
-	while (pg_redirects_counts(r->redirects).open > 0 && !r->is_lost && r->interrupts == seen &&
-	       pg_loop_now_ms(r->app->loop) < deadline) {
-		r->stirred = false;
-		pg_loop_wait(r->app->loop, &r->stirred, pg_loop_now_ms(r->app->loop) + 50);
-	}
+	wait_while(r, has_open, seen, deadline);
 }
 
 static void bring_down(struct pg_run *r)
@@ -78,8 +98,10 @@ static void bring_down(struct pg_run *r)
 	pg_loop_interrupt(r->app->loop, false);
 	if (r->tunnel && r->redirects && !is_half_up)
 		pg_redirects_stop(r->redirects, r->tunnel);
-	if (r->redirects)
+	if (r->redirects) {
 		drain(r, seen);
+		wait_while(r, has_undecided, seen, pg_loop_now_ms(r->app->loop) + LAST_COUNTS_MS);
+	}
 	pg_output_status_clear(&r->app->out);
 	if (r->redirects)
 		pg_redirects_cut(r->redirects);

@@ -109,6 +109,7 @@ static void take_counts(struct pg_redirect_entry *e, const Podgraft__V1__Redirec
 	if (counts->serial != e->counting)
 		pg_redirect_entry_settle(e);
 	e->counting = counts->serial;
+	e->undecided = counts->undecided;
 	e->told.laptop = pg_min_u64(counts->laptop, PG_REDIRECT_COUNT_MAX);
 	e->told.app = pg_min_u64(counts->app, PG_REDIRECT_COUNT_MAX);
 	e->told.probes = pg_min_u64(counts->probes, PG_REDIRECT_COUNT_MAX);
