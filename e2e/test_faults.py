@@ -118,16 +118,32 @@ def test_no_client_is_lost_when_the_local_program_stops_under_load_and_is_starte
     await_idle(pod, r.up["container"], rules)
 
 
-def test_a_local_program_that_hangs_is_as_good_as_none(podgraft, pod):
-    """It accepts nobody, so the kernel takes no more connections for it: after a second the app is asked."""
+@pytest.fixture
+def hung_port():
+    """Of a local program that accepts nobody, so the kernel takes no more connections for it."""
     with socket.create_server(("127.0.0.1", 0), backlog=0) as hung, contextlib.ExitStack() as waiting:
         with contextlib.suppress(TimeoutError):
             while True:
                 waiting.enter_context(socket.create_connection(hung.getsockname(), timeout=0.3))
-        podgraft.redirect(f"pod/{pod.name}", f"{HTTP}:{hung.getsockname()[1]}")
-        began = time.monotonic()
-        assert who(pod.ip, HTTP) == "app"
-        assert 0.9 < time.monotonic() - began < stretched(2)
+        yield hung.getsockname()[1]
+
+
+def test_a_local_program_that_hangs_is_as_good_as_none(podgraft, pod, hung_port):
+    """After a second the app is asked."""
+    podgraft.redirect(f"pod/{pod.name}", f"{HTTP}:{hung_port}")
+    began = time.monotonic()
+    assert who(pod.ip, HTTP) == "app"
+    assert 0.9 < time.monotonic() - began < stretched(2)
+
+
+def test_whom_the_app_serves_after_the_end_of_the_redirect_is_in_its_totals(podgraft, shared_pod, hung_port):
+    """The local program had been asked, and the redirect was over before it was known that it does not answer."""
+    r = podgraft.redirect(f"pod/{shared_pod.name}", f"{PORTS['echo']}:{hung_port}")
+    with dial(shared_pod.ip, PORTS["echo"], timeout=15) as client:
+        assert r.stop() == 0
+        assert echoes(client)
+    ended = r.event("ended")
+    assert (ended["connections"], ended["laptop"], ended["app"]) == (1, 0, 1), ended
 
 
 def test_what_listens_on_the_pods_loopback_alone_is_never_shown_to_others(podgraft, pod):
