@@ -1,5 +1,6 @@
 #include "agent/connections.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,9 @@
 #include "proto/base/num.h"
 #include "proto/io/relay.h"
 #include "proto/io/sock.h"
+
+static_assert(PG_BY_APP_BYTES <= PG_WAITING_BYTES,
+	      "all that wait may fall back at once, and hold no more than they were counted for");
 
 enum { PATIENCE_MS = 1000, PATIENCE_ROUND_TRIPS = 8 };
 

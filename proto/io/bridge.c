@@ -11,7 +11,7 @@
 #include "proto/io/watch.h"
 #include "proto/mux/limits.h"
 
-enum { CLIENT, SERVER, SIDES, READ_BYTES = 16 << 10 };
+enum { CLIENT, SERVER, SIDES };
 
 struct side {
 	struct pg_watch watch;
@@ -47,7 +47,7 @@ static void watch(struct side *s)
 		return;
 	if (s->out.len > 0 || connecting)
 		events |= UV_WRITABLE;
-	if (!s->got_eof && other(s)->out.len <= PG_BRIDGE_BYTES - READ_BYTES && !connecting)
+	if (!s->got_eof && other(s)->out.len == 0 && !connecting)
 		events |= UV_READABLE;
 	if (events == 0 && !s->hung_up && !(s->got_eof && s->sent_eof))
 		events = s->urgent ? UV_DISCONNECT : UV_PRIORITIZED; /* a reset is still reported */
@@ -114,7 +114,7 @@ static int flush(struct side *s)
  * queued. 0, or a negative errno when a socket is reset. */
 static int fetch(struct side *s)
 {
-	uint8_t bytes[READ_BYTES];
+	uint8_t bytes[PG_BRIDGE_BYTES];
 	struct side *to = other(s);
 	ssize_t n = recv(s->fd, bytes, sizeof(bytes), MSG_DONTWAIT), sent = 0;
 	if (n < 0)

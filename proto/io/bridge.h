@@ -10,7 +10,7 @@
 struct pg_bridge;
 
 /* Little, for the agent counts with it, and local sockets hold enough by themselves. */
-enum { PG_BRIDGE_BYTES = 32 << 10 };
+enum { PG_BRIDGE_BYTES = 16 << 10 };
 
 struct pg_bridge_events {
 	/* The server has taken the connection. */
