@@ -10,7 +10,7 @@
 #include "proto/io/sock.h"
 
 struct pg_redirect_connection {
-	struct pg_redirects *all;
+	struct pg_redirect_set *all;
 	struct pg_redirect_connection *next, **link;
 	const struct pg_redirect_entry *entry;
 	struct pg_relay *relay;
@@ -21,13 +21,13 @@ const char *pg_redirect_word(const struct pg_redirect_want *want)
 	return want->outgoing ? "outgoing " : "";
 }
 
-struct pg_redirects *pg_redirects_new(struct pg_loop *loop, const struct pg_log *log,
-				      const struct pg_redirect_manner *manner)
+struct pg_redirect_set *pg_redirect_set_new(struct pg_loop *loop, const struct pg_log *log,
+					    const struct pg_redirect_manner *manner)
 {
-	struct pg_redirects *r = pg_calloc(1, sizeof(*r));
+	struct pg_redirect_set *r = pg_calloc(1, sizeof(*r));
 	if (!r)
 		return NULL;
-	*r = (struct pg_redirects){ .loop = loop, .log = log, .manner = manner };
+	*r = (struct pg_redirect_set){ .loop = loop, .log = log, .manner = manner };
 	uv_timer_init(pg_loop_uv(loop), &r->again);
 	r->again.data = r;
 	return r;
@@ -46,7 +46,7 @@ static void drop(struct pg_redirect_connection *c)
 	free(c);
 }
 
-void pg_redirects_cut(struct pg_redirects *r)
+void pg_redirect_set_cut(struct pg_redirect_set *r)
 {
 	while (r->first) {
 		pg_relay_free(r->first->relay);
@@ -59,16 +59,17 @@ static void on_closed(uv_handle_t *handle)
 	free(handle->data);
 }
 
-void pg_redirects_free(struct pg_redirects *r)
+void pg_redirect_set_free(struct pg_redirect_set *r)
 {
 	if (!r)
 		return;
-	pg_redirects_cut(r);
-	pg_redirects_disarmed(r);
+	pg_redirect_set_cut(r);
+	pg_redirect_set_disarmed(r);
 	uv_close((uv_handle_t *)&r->again, on_closed);
 }
 
-static void say_refused(struct pg_redirects *r, const struct pg_redirect_entry *e, const char *why)
+static void say_refused(struct pg_redirect_set *r, const struct pg_redirect_entry *e,
+			const char *why)
 {
 	char text[PG_ADDR_TEXT];
 	r->counts.refused++;
@@ -89,7 +90,7 @@ static void on_relay_ended(void *ctx, enum pg_reset why)
 static const struct pg_relay_events relay_events = { .ended = on_relay_ended };
 
 /* A connection object on the list, with its relay to a socket that is being connected. */
-static int add(struct pg_redirects *r, const struct pg_redirect_entry *e, int fd,
+static int add(struct pg_redirect_set *r, const struct pg_redirect_entry *e, int fd,
 	       struct pg_redirect_connection **out)
 {
 	struct pg_redirect_connection *c = pg_calloc(1, sizeof(*c));
@@ -113,7 +114,7 @@ static int add(struct pg_redirects *r, const struct pg_redirect_entry *e, int fd
 }
 
 /* Tells whoever wants to know who calls, and the local program, if it is to be told. */
-static int introduce(struct pg_redirects *r, const struct pg_redirect_entry *e,
+static int introduce(struct pg_redirect_set *r, const struct pg_redirect_entry *e,
 		     const Podgraft__V1__Open *open, struct pg_relay *relay)
 {
 	struct sockaddr_storage peer = { 0 }, local = { 0 };
@@ -128,10 +129,10 @@ static int introduce(struct pg_redirects *r, const struct pg_redirect_entry *e,
 	return n > 0 ? pg_relay_begin_with(relay, header, n) : 0;
 }
 
-enum pg_reset pg_redirects_opened(void *ctx, struct pg_stream *s, const Podgraft__V1__Open *open,
-				  struct pg_relay **relay_out)
+enum pg_reset pg_redirect_set_opened(void *ctx, struct pg_stream *s, const Podgraft__V1__Open *open,
+				     struct pg_relay **relay_out)
 {
-	struct pg_redirects *r = ctx;
+	struct pg_redirect_set *r = ctx;
 	struct pg_redirect_connection *c;
 	if (open->redirect == 0 || open->redirect > r->count)
 		return PG_RESET_UNKNOWN;
@@ -158,8 +159,8 @@ enum pg_reset pg_redirects_opened(void *ctx, struct pg_stream *s, const Podgraft
 	return 0;
 }
 
-int pg_redirects_add(struct pg_redirects *r, const struct pg_redirect_want *want,
-		     struct pg_err *err)
+int pg_redirect_set_add(struct pg_redirect_set *r, const struct pg_redirect_want *want,
+			struct pg_err *err)
 {
 	if (r->count == PG_REDIRECTS_MAX)
 		return pg_fail(err, -ENOSPC, "more than %d redirects.", PG_REDIRECTS_MAX);
@@ -167,7 +168,8 @@ int pg_redirects_add(struct pg_redirects *r, const struct pg_redirect_want *want
 	return 0;
 }
 
-void pg_redirects_replan(struct pg_redirects *r, size_t i, const struct pg_redirect_want *want)
+void pg_redirect_set_replan(struct pg_redirect_set *r, size_t i,
+			    const struct pg_redirect_want *want)
 {
 	if (i < r->count)
 		r->entries[i].want = *want;
@@ -191,7 +193,7 @@ void pg_redirect_entry_settle(struct pg_redirect_entry *e)
 	e->counting = 0;
 }
 
-void pg_redirects_disarmed(struct pg_redirects *r)
+void pg_redirect_set_disarmed(struct pg_redirect_set *r)
 {
 	r->tunnel = NULL;
 	uv_timer_stop(&r->again);
@@ -204,12 +206,12 @@ void pg_redirects_disarmed(struct pg_redirects *r)
 	}
 }
 
-const struct pg_redirect_holder *pg_redirects_holder(const struct pg_redirects *r, size_t i)
+const struct pg_redirect_holder *pg_redirect_set_holder(const struct pg_redirect_set *r, size_t i)
 {
 	return i < r->count && r->entries[i].held ? &r->entries[i].holder : NULL;
 }
 
-struct pg_redirect_counts pg_redirects_counts(const struct pg_redirects *r)
+struct pg_redirect_counts pg_redirect_set_counts(const struct pg_redirect_set *r)
 {
 	struct pg_redirect_counts counts = r->counts;
 	counts.redirects = r->count;

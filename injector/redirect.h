@@ -9,9 +9,9 @@
 #include "proto/io/network.h"
 #include "proto/wire/msg.h"
 
-/* The laptop's half of redirects: which port of the pod goes to which local address, and the
+/* The laptop's half of the redirects of a command: which port of the pod goes where, and the
  * connections on their way there. */
-struct pg_redirects;
+struct pg_redirect_set;
 
 struct pg_redirect_want {
 	bool outgoing; /* the pod's own connections to that port of others */
@@ -79,45 +79,46 @@ struct pg_redirect_manner {
 };
 
 /* `log` and `manner` are borrowed. NULL: out of memory. */
-struct pg_redirects *pg_redirects_new(struct pg_loop *loop, const struct pg_log *log,
-				      const struct pg_redirect_manner *manner);
+struct pg_redirect_set *pg_redirect_set_new(struct pg_loop *loop, const struct pg_log *log,
+					    const struct pg_redirect_manner *manner);
 
 /* Resets what is open. */
-void pg_redirects_free(struct pg_redirects *r);
+void pg_redirect_set_free(struct pg_redirect_set *r);
 
 /* Adds one, which waits to be armed. -ENOSPC: too many. */
-int pg_redirects_add(struct pg_redirects *r, const struct pg_redirect_want *want,
-		     struct pg_err *err);
+int pg_redirect_set_add(struct pg_redirect_set *r, const struct pg_redirect_want *want,
+			struct pg_err *err);
 
 /* What the redirect that was added as number `i` (from 0) is for, from its next arming on. */
-void pg_redirects_replan(struct pg_redirects *r, size_t i, const struct pg_redirect_want *want);
+void pg_redirect_set_replan(struct pg_redirect_set *r, size_t i,
+			    const struct pg_redirect_want *want);
 
 /* Arms over the tunnel what is not armed: 0, and *mechanism_out (32 bytes) is "tproxy" or "nat"; or
  * what the agent said, in words, with a hint. A port that somebody else has is no failure (see
  * `held`), unless it is the first time and every port is: -EBUSY, or -EEXIST for one's own. */
-int pg_redirects_arm(struct pg_redirects *r, struct pg_tunnel *t, char mechanism_out[32],
-		     struct pg_err *err);
+int pg_redirect_set_arm(struct pg_redirect_set *r, struct pg_tunnel *t, char mechanism_out[32],
+			struct pg_err *err);
 
 /* The link is lost, and every rule with it. */
-void pg_redirects_disarmed(struct pg_redirects *r);
+void pg_redirect_set_disarmed(struct pg_redirect_set *r);
 
 /* Who has the port of number `i`, while it is tried again; else NULL. */
-const struct pg_redirect_holder *pg_redirects_holder(const struct pg_redirects *r, size_t i);
+const struct pg_redirect_holder *pg_redirect_set_holder(const struct pg_redirect_set *r, size_t i);
 
 /* Takes every rule back, for good; connections go on. Errors are logged: the link's end does it as
  * well. */
-void pg_redirects_stop(struct pg_redirects *r, struct pg_tunnel *t);
+void pg_redirect_set_stop(struct pg_redirect_set *r, struct pg_tunnel *t);
 
 /* The tunnel's `told` event: a redirect was parked, is armed again, or was taken over; or its
  * counts. */
-void pg_redirects_told(struct pg_redirects *r, struct pg_tunnel *t,
-		       const Podgraft__V1__Control *msg);
+void pg_redirect_set_told(struct pg_redirect_set *r, struct pg_tunnel *t,
+			  const Podgraft__V1__Control *msg);
 
-/* The tunnel's `opened` event; `ctx` is the struct pg_redirects. */
-enum pg_reset pg_redirects_opened(void *ctx, struct pg_stream *s, const Podgraft__V1__Open *open,
-				  struct pg_relay **relay_out);
+/* The tunnel's `opened` event; `ctx` is the struct pg_redirect_set. */
+enum pg_reset pg_redirect_set_opened(void *ctx, struct pg_stream *s, const Podgraft__V1__Open *open,
+				     struct pg_relay **relay_out);
 
-struct pg_redirect_counts pg_redirects_counts(const struct pg_redirects *r);
+struct pg_redirect_counts pg_redirect_set_counts(const struct pg_redirect_set *r);
 
 /* Resets every connection that is still open. */
-void pg_redirects_cut(struct pg_redirects *r);
+void pg_redirect_set_cut(struct pg_redirect_set *r);

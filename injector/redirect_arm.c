@@ -128,7 +128,7 @@ static int arm_one(struct pg_redirect_entry *e, struct pg_tunnel *t, uint64_t pa
 
 static void on_again(uv_timer_t *timer)
 {
-	struct pg_redirects *r = timer->data;
+	struct pg_redirect_set *r = timer->data;
 	bool is_any = false;
 	for (size_t i = 0; i < r->count && r->tunnel; i++) {
 		struct pg_redirect_start start;
@@ -144,7 +144,7 @@ static void on_again(uv_timer_t *timer)
 	uv_timer_start(&r->again, on_again, r->again_ms, 0);
 }
 
-static void await_held(struct pg_redirects *r)
+static void await_held(struct pg_redirect_set *r)
 {
 	bool is_any = false;
 	for (size_t i = 0; i < r->count; i++) {
@@ -164,7 +164,7 @@ static void await_held(struct pg_redirects *r)
 
 void pg_redirect_entry_freed(struct pg_redirect_entry *e)
 {
-	struct pg_redirects *r = e->all;
+	struct pg_redirect_set *r = e->all;
 	bool is_told = e->is_held_told;
 	e->held = e->is_held_told = false;
 	if (is_told && r->manner->freed)
@@ -172,7 +172,7 @@ void pg_redirect_entry_freed(struct pg_redirect_entry *e)
 }
 
 /* None of them could be had at the start: that is no redirect. */
-static int give_up(struct pg_redirects *r, struct pg_err *err)
+static int give_up(struct pg_redirect_set *r, struct pg_err *err)
 {
 	struct pg_redirect_entry *first = NULL;
 	for (size_t i = r->count; i-- > 0;)
@@ -182,7 +182,7 @@ static int give_up(struct pg_redirects *r, struct pg_err *err)
 }
 
 /* An agent that has not gone, and may not even know of the loss, goes on counting. */
-static void know_agent(struct pg_redirects *r, const struct pg_graft *graft)
+static void know_agent(struct pg_redirect_set *r, const struct pg_graft *graft)
 {
 	if (memcmp(r->agent, graft->agent_key, sizeof(r->agent)) == 0)
 		return;
@@ -191,8 +191,8 @@ static void know_agent(struct pg_redirects *r, const struct pg_graft *graft)
 		pg_redirect_entry_settle(&r->entries[i]);
 }
 
-int pg_redirects_arm(struct pg_redirects *r, struct pg_tunnel *t, char mechanism_out[32],
-		     struct pg_err *err)
+int pg_redirect_set_arm(struct pg_redirect_set *r, struct pg_tunnel *t, char mechanism_out[32],
+			struct pg_err *err)
 {
 	uint64_t patience_ms = pg_loop_now_ms(r->loop) + OWN_PATIENCE_MS;
 	r->tunnel = t;
@@ -218,7 +218,7 @@ int pg_redirects_arm(struct pg_redirects *r, struct pg_tunnel *t, char mechanism
 	return 0;
 }
 
-void pg_redirects_stop(struct pg_redirects *r, struct pg_tunnel *t)
+void pg_redirect_set_stop(struct pg_redirect_set *r, struct pg_tunnel *t)
 {
 	r->is_over = true;
 	uv_timer_stop(&r->again);

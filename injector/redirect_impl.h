@@ -19,7 +19,7 @@ enum {
 #define PG_REDIRECT_COUNT_MAX (1ull << 53)
 
 struct pg_redirect_entry {
-	struct pg_redirects *all;
+	struct pg_redirect_set *all;
 	struct pg_redirect_want want;
 	bool armed;
 	bool was_armed;         /* once: what it is taken from later is not taken back */
@@ -37,7 +37,7 @@ struct pg_redirect_entry {
 
 struct pg_redirect_connection;
 
-struct pg_redirects {
+struct pg_redirect_set {
 	struct pg_loop *loop;
 	const struct pg_log *log;
 	const struct pg_redirect_manner *manner;

@@ -53,12 +53,12 @@ static void on_status(uv_timer_t *timer)
 
 static bool has_open(const struct pg_run *r)
 {
-	return pg_redirects_counts(r->redirects).open > 0;
+	return pg_redirect_set_counts(r->redirects).open > 0;
 }
 
 static bool has_undecided(const struct pg_run *r)
 {
-	return pg_redirects_counts(r->redirects).undecided > 0;
+	return pg_redirect_set_counts(r->redirects).undecided > 0;
 }
 
 /* Until `goes_on` is over, or more signals have come than those `seen`. */
@@ -77,7 +77,7 @@ static void wait_while(struct pg_run *r, bool (*goes_on)(const struct pg_run *r)
 static void drain(struct pg_run *r, unsigned seen)
 {
 	struct pg_output *out = &r->app->out;
-	size_t open = pg_redirects_counts(r->redirects).open;
+	size_t open = pg_redirect_set_counts(r->redirects).open;
 	uint64_t deadline = UINT64_MAX;
 	if (open == 0)
 		return;
@@ -93,22 +93,22 @@ static void bring_down(struct pg_run *r)
 {
 	unsigned seen = r->interrupts;
 	/* Half up, what is armed ends with the session: nobody waits for answers. */
-	bool is_half_up = r->is_returning && pg_redirects_counts(r->redirects).open == 0;
+	bool is_half_up = r->is_returning && pg_redirect_set_counts(r->redirects).open == 0;
 	r->leaving = true;
 	pg_loop_interrupt(r->app->loop, false);
 	if (r->tunnel && r->redirects && !is_half_up)
-		pg_redirects_stop(r->redirects, r->tunnel);
+		pg_redirect_set_stop(r->redirects, r->tunnel);
 	if (r->redirects) {
 		drain(r, seen);
 		wait_while(r, has_undecided, seen, pg_loop_now_ms(r->app->loop) + LAST_COUNTS_MS);
 	}
 	pg_output_status_clear(&r->app->out);
 	if (r->redirects)
-		pg_redirects_cut(r->redirects);
+		pg_redirect_set_cut(r->redirects);
 	pg_loop_interrupt(r->app->loop, false);
 	pg_tunnel_close(pg_take_ptr(&r->tunnel));
 	if (r->redirects)
-		pg_redirects_disarmed(r->redirects); /* an event that is left may wait yet */
+		pg_redirect_set_disarmed(r->redirects); /* an event that is left may wait yet */
 }
 
 /* What others ended is not taken back; connections that are open go on to their end. */
@@ -180,7 +180,7 @@ static int redirect(struct pg_run *r, struct pg_err *err)
 		pg_redirect_note(&r->job, &r->wants, r->owner, true);
 	if (rc >= 0)
 		pg_run_say_ended(r);
-	pg_redirects_free(r->redirects);
+	pg_redirect_set_free(r->redirects);
 	pg_child_free(r->child);
 	return rc;
 }

@@ -18,7 +18,7 @@ struct pg_run {
 	struct pg_pod_job job;
 	struct pg_tunnel *tunnel;
 	struct pg_tunnel_traffic before; /* in and out: of the tunnels before this one */
-	struct pg_redirects *redirects;
+	struct pg_redirect_set *redirects;
 	struct pg_child *child;
 	struct pg_wants wants;
 	uint8_t session[PG_SESSION_BYTES];

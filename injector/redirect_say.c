@@ -8,7 +8,7 @@
 
 void pg_run_show_status(struct pg_run *r, const char *what)
 {
-	struct pg_redirect_counts n = pg_redirects_counts(r->redirects);
+	struct pg_redirect_counts n = pg_redirect_set_counts(r->redirects);
 	if (!r->tunnel || pg_tunnel_is_lost(r->tunnel)) /* on the way back after a loss */
 		return;
 	struct pg_tunnel_traffic got = pg_run_traffic(r);
@@ -32,7 +32,7 @@ void pg_run_show_status(struct pg_run *r, const char *what)
 
 void pg_run_say_counts(struct pg_run *r)
 {
-	struct pg_redirect_counts n = pg_redirects_counts(r->redirects), *was = &r->shown;
+	struct pg_redirect_counts n = pg_redirect_set_counts(r->redirects), *was = &r->shown;
 	if (n.laptop == was->laptop && n.app == was->app && n.probes == was->probes &&
 	    n.refused == was->refused && n.parked == was->parked)
 		return;
@@ -126,7 +126,7 @@ void pg_run_say_up(struct pg_run *r, const char *event)
 	char text[PG_ADDR_TEXT];
 	for (size_t i = 0; i < r->wants.count; i++) {
 		const struct pg_redirect_want *w = &r->wants.items[i];
-		const struct pg_redirect_holder *holder = pg_redirects_holder(r->redirects, i);
+		const struct pg_redirect_holder *holder = pg_redirect_set_holder(r->redirects, i);
 		pg_addr_text(&w->local, text);
 		json_array_append_new(list, json_pack("{s:i, s:s, s:s*, s:o*}", "port", w->pod_port,
 						      "local", text, "held_by",
@@ -144,7 +144,7 @@ void pg_run_say_up(struct pg_run *r, const char *event)
 
 void pg_run_say_ended(struct pg_run *r)
 {
-	struct pg_redirect_counts n = pg_redirects_counts(r->redirects);
+	struct pg_redirect_counts n = pg_redirect_set_counts(r->redirects);
 	pg_output_event(&r->app->out, "ended", "{s:I, s:I, s:I, s:I, s:I}", "connections",
 			(json_int_t)n.total, "refused", (json_int_t)n.refused, "laptop",
 			(json_int_t)n.laptop, "app", (json_int_t)n.app, "probes",

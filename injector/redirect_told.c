@@ -26,13 +26,13 @@ static void on_found(void *ctx)
 }
 
 /* Whether a change that the agent announced is told: not for ever when it does so all the time. */
-static bool is_told(struct pg_redirects *r)
+static bool is_told(struct pg_redirect_set *r)
 {
 	return pg_quota_pass(&r->parkings, PARKINGS, PG_REDIRECT_SAY_MS, pg_loop_now_ms(r->loop)) >
 	       0;
 }
 
-static void say_parked(struct pg_redirects *r, const struct pg_redirect_entry *e, int short_of)
+static void say_parked(struct pg_redirect_set *r, const struct pg_redirect_entry *e, int short_of)
 {
 	char address[PG_ADDR_TEXT], why[160];
 	if (!is_told(r))
@@ -51,7 +51,7 @@ static void say_parked(struct pg_redirects *r, const struct pg_redirect_entry *e
 				: "the app serves its clients itself");
 }
 
-static void say_armed(struct pg_redirects *r, const struct pg_redirect_entry *e)
+static void say_armed(struct pg_redirect_set *r, const struct pg_redirect_entry *e)
 {
 	char address[PG_ADDR_TEXT];
 	if (!is_told(r))
@@ -62,7 +62,7 @@ static void say_armed(struct pg_redirects *r, const struct pg_redirect_entry *e)
 	       e->short_of ? "has room again" : "takes connections");
 }
 
-static void end_taken(struct pg_redirects *r, struct pg_redirect_entry *e, const char *holder)
+static void end_taken(struct pg_redirect_set *r, struct pg_redirect_entry *e, const char *holder)
 {
 	char by[PG_OWNER_MAX + 1];
 	if (e->taken)
@@ -78,7 +78,7 @@ static void end_taken(struct pg_redirects *r, struct pg_redirect_entry *e, const
 }
 
 /* Parked for want of `short_of`, or, when that is 0, until somebody listens here. */
-static void park(struct pg_redirects *r, struct pg_redirect_entry *e, int short_of)
+static void park(struct pg_redirect_set *r, struct pg_redirect_entry *e, int short_of)
 {
 	bool is_known = short_of ? e->short_of != 0 : e->probe != NULL;
 	if (is_known)
@@ -90,7 +90,7 @@ static void park(struct pg_redirects *r, struct pg_redirect_entry *e, int short_
 		e->probe = pg_probe_new(r->loop, &e->want.local, on_found, e);
 }
 
-static void arm_again(struct pg_redirects *r, struct pg_redirect_entry *e)
+static void arm_again(struct pg_redirect_set *r, struct pg_redirect_entry *e)
 {
 	if (!e->probe && !e->short_of)
 		return;
@@ -99,7 +99,7 @@ static void arm_again(struct pg_redirects *r, struct pg_redirect_entry *e)
 	e->short_of = 0;
 }
 
-static struct pg_redirect_entry *find(struct pg_redirects *r, uint32_t id)
+static struct pg_redirect_entry *find(struct pg_redirect_set *r, uint32_t id)
 {
 	return id >= 1 && id <= r->count ? &r->entries[id - 1] : NULL;
 }
@@ -134,7 +134,7 @@ static void try_held(struct pg_redirect_entry *e, const Podgraft__V1__RedirectSt
 	pg_redirect_entry_freed(e);
 }
 
-static void take_status(struct pg_redirects *r, struct pg_redirect_entry *e,
+static void take_status(struct pg_redirect_set *r, struct pg_redirect_entry *e,
 			const Podgraft__V1__RedirectStatus *st)
 {
 	if (st->state == PODGRAFT__V1__REDIRECT_STATE__REDIRECT_STATE_TAKEN || is_lost(e, st))
@@ -149,8 +149,8 @@ static void take_status(struct pg_redirects *r, struct pg_redirect_entry *e,
 		arm_again(r, e);
 }
 
-void pg_redirects_told(struct pg_redirects *r, struct pg_tunnel *t,
-		       const Podgraft__V1__Control *msg)
+void pg_redirect_set_told(struct pg_redirect_set *r, struct pg_tunnel *t,
+			  const Podgraft__V1__Control *msg)
 {
 	struct pg_redirect_entry *e = NULL;
 	if (t != r->tunnel)

@@ -24,14 +24,14 @@ static enum pg_reset on_opened(void *ctx, struct pg_stream *s, const Podgraft__V
 			       struct pg_relay **relay_out)
 {
 	struct pg_run *r = ctx;
-	return pg_redirects_opened(r->redirects, s, open, relay_out);
+	return pg_redirect_set_opened(r->redirects, s, open, relay_out);
 }
 
 /* One port is somebody else's now; with the last one there is nothing left to do. */
 static void on_taken(void *ctx, const struct pg_redirect_want *want, const char *by)
 {
 	struct pg_run *r = ctx;
-	struct pg_redirect_counts n = pg_redirects_counts(r->redirects);
+	struct pg_redirect_counts n = pg_redirect_set_counts(r->redirects);
 	bool is_last = n.taken == n.redirects;
 	pg_output_event(&r->app->out, "taken", "{s:i, s:s, s:o*}", "port", want->pod_port, "by", by,
 			"outgoing", want->outgoing ? json_true() : NULL);
@@ -64,7 +64,7 @@ static void on_told(void *ctx, const Podgraft__V1__Control *msg)
 	if (msg->body_case == PODGRAFT__V1__CONTROL__BODY_UNDONE)
 		on_undone(r, msg->undone->by);
 	else
-		pg_redirects_told(r->redirects, r->tunnel, msg);
+		pg_redirect_set_told(r->redirects, r->tunnel, msg);
 }
 
 /* Who calls whom: with -v, and in JSON where nobody could know it otherwise. */
@@ -129,7 +129,7 @@ int pg_run_plan(struct pg_run *r, struct pg_err *err)
 					     .scope = &r->scope,
 					     .opened = on_connection,
 					     .ctx = r };
-	r->redirects = pg_redirects_new(r->app->loop, &r->app->out.log, &r->manner);
+	r->redirects = pg_redirect_set_new(r->app->loop, &r->app->out.log, &r->manner);
 	if (!r->redirects)
 		return pg_fail(err, -ENOMEM, "start a redirect");
 	int rc = want_named(r, &r->wants, err);
@@ -143,7 +143,7 @@ static int plan_again(struct pg_run *r, struct pg_err *err)
 	int rc = now ? want_named(r, now, err) : pg_fail(err, -ENOMEM, "redirect another pod");
 	for (size_t i = 0; rc == 0 && i < now->count && i < r->wants.count; i++) {
 		r->wants.items[i] = now->items[i];
-		pg_redirects_replan(r->redirects, i, &now->items[i]);
+		pg_redirect_set_replan(r->redirects, i, &now->items[i]);
 	}
 	return rc;
 }
@@ -170,13 +170,13 @@ int pg_run_link_up(struct pg_run *r, struct pg_err *err)
 	if (rc == 0 && r->wants.count == 0)
 		rc = pg_wants_all(&r->job.pod, r->values->local_address, r->values->pod.container,
 				  r->tunnel, &r->wants, err);
-	for (size_t i = pg_redirects_counts(r->redirects).redirects; rc == 0 && i < r->wants.count;
-	     i++)
-		rc = pg_redirects_add(r->redirects, &r->wants.items[i], err);
+	for (size_t i = pg_redirect_set_counts(r->redirects).redirects;
+	     rc == 0 && i < r->wants.count; i++)
+		rc = pg_redirect_set_add(r->redirects, &r->wants.items[i], err);
 	if (r->values->take_over)
 		r->app->waits_for = "whoever has the port to give it up";
 	if (rc == 0)
-		rc = pg_redirects_arm(r->redirects, r->tunnel, r->mechanism, err);
+		rc = pg_redirect_set_arm(r->redirects, r->tunnel, r->mechanism, err);
 	r->app->waits_for = NULL;
 	return rc;
 }
@@ -208,7 +208,7 @@ static int try_again(struct pg_run *r, struct pg_err *err)
 	r->before = pg_run_traffic(r);
 	pg_tunnel_close(pg_take_ptr(&r->tunnel));
 	r->is_lost = false;
-	pg_redirects_disarmed(r->redirects);
+	pg_redirect_set_disarmed(r->redirects);
 	char was[sizeof(r->job.pod.uid)];
 	memcpy(was, r->job.pod.uid, sizeof(was));
 	int rc = pg_pod_job_again(&r->job, err);
