@@ -113,7 +113,7 @@ static int fail_unstarted(struct undo *u, const struct pg_agent_seen *a, struct 
 	pg_fail(err, -EAGAIN, "%s has not started, so it cannot be told to end.", a->container);
 	return pg_hint(err, PG_TARGET,
 		       "it redirects nothing; should it start yet, it ends by itself after its "
-		       "idle time, as no session comes");
+		       "idle time, unless a podgraft waits for it");
 }
 
 static int end_agent(struct undo *u, struct pg_platform *p, const struct pg_agent_seen *a,
