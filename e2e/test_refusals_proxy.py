@@ -28,6 +28,8 @@ http {
     map $http_upgrade $websocket { websocket websocket; default ""; }
     server { listen 127.0.0.1:%d ssl; location / { proxy_pass %s; proxy_http_version 1.1; proxy_set_header Upgrade $websocket;
                                                    proxy_set_header Connection upgrade; } }
+    server { listen 127.0.0.1:%d ssl; location / { proxy_pass %s; proxy_buffering off;
+                                                   if ($args ~ "^(?<before>.*watch=true.*&resourceVersion=)") { set $args "${before}1"; } } }
 }
 """
 
@@ -39,14 +41,14 @@ def access(cluster):
 
 @pytest.fixture(scope="module")
 def nginx(cluster, access, tmp_path_factory):
-    """Runs nginx, on three ports: kubeconfigs by way of it as it is when nobody told it of upgrades, where it passes them, and where it
-    passes those to WebSocket.
+    """Runs nginx, on four ports: kubeconfigs by way of it as it is when nobody told it of upgrades, where it passes them, where it
+    passes those to WebSocket, and where every watch is from a version that the API server has forgotten.
     """
     if not cluster.is_lab:
         pytest.skip("runs a proxy on this machine, which is the lab's node")
     folder = tmp_path_factory.mktemp("proxied")
     crt, key = (path.read_text() for path in certificate(folder))
-    ports = [free_port() for _ in range(3)]
+    ports = [free_port() for _ in range(4)]
     text = NGINX % tuple(word for port in ports for word in (port, access.server))
     workloads.apply(cluster, {
         "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "nginx"}, "data": {"conf": text, "crt": crt, "key": key}}, {
@@ -63,7 +65,7 @@ def nginx(cluster, access, tmp_path_factory):
 
 def test_a_proxy_that_passes_no_upgrades(podgraft, nginx, access, shared_pod):
     """Every transport is tried; the hint helps in both its ways."""
-    stripping, passing, _ = nginx
+    stripping, passing, *_ = nginx
     found = refused(podgraft, "redirect", shared_pod.name, HTTP, env=stripping)
     assert found.code == 3
     assert found.message == f"port-forward to pod '{shared_pod.name}' is refused with 400: Upgrade request required"
@@ -86,6 +88,15 @@ def test_a_proxy_that_keeps_answers_back(podgraft, nginx, shared_pod):
     done = run(podgraft, "inject", shared_pod.name, "-v", env=nginx[0])
     assert done.code == 0 and done.seconds < SECONDS, done
     assert "reading it each second instead" in done.words
+
+
+def test_a_pod_whose_version_the_server_has_forgotten(cluster, podgraft, nginx):
+    """As one that nothing has changed for minutes: it is waited for in peace, and not asked for again and again."""
+    workloads.apply(cluster, workloads.pod("unchanged", nodeSelector={"no": "such"}))
+    done = run(podgraft, "inject", "unchanged", "--pod-running-timeout=3s", env=nginx[3])
+    assert done.code == 4 and "'unchanged' is not on a node yet" in done.words, done
+    assert "waiting for a node for pod 'unchanged' (1 s)" in done.words, done
+    cluster.kubectl("delete", "pod", "unchanged", "--wait=false")
 
 
 def test_a_transport_that_is_refused_while_another_works_is_left_out_for_a_day(podgraft, nginx, shared_pod):

@@ -39,6 +39,7 @@ struct pg_kube_watch {
 	uint64_t check_at_ms; /* a stream that is silent until then may be deaf */
 	uint64_t silent_ms;   /* how long it may be */
 	unsigned losses;      /* streams in a row that gave nothing */
+	unsigned forgotten;   /* versions in a row that the server knew no more */
 	json_t *items;        /* of a reading, an array; NULL: none */
 	json_t *known;        /* of many pods: see kube_known.h */
 	json_t *left;         /* of many pods: those that a reading found gone, to be told */
@@ -236,13 +237,23 @@ static int check_stream(struct pg_kube_watch *w, uint64_t deadline_ms)
 	return 0;
 }
 
-/* Opens the watch at w->rv. What can be mended is mended by the next reading: 0. */
+/* The server knows our version no more: take a reading. That of one pod gives the version of the
+ * pod, which is forgotten again where nothing has changed the pod for long; hence the pause. */
+static int forget_version(struct pg_kube_watch *w, uint64_t deadline_ms)
+{
+	w->rv[0] = '\0';
+	return w->forgotten++ == 0 ? 0 : pause_until(w, 500, deadline_ms);
+}
+
+/* Opens the watch at w->rv, or, where the server has forgotten that, with whatever there is. What
+ * can be mended is mended by the next reading: 0. */
 static int open_stream(struct pg_kube_watch *w, uint64_t deadline_ms, struct pg_err *err)
 {
 	struct pg_kube_status st;
-	char *path = pg_asprintf("%s&watch=true&allowWatchBookmarks=true&timeoutSeconds=300"
-				 "&resourceVersion=%s",
-				 w->list_path, w->rv);
+	bool from_now = w->is_single && w->forgotten > 0;
+	char *path = pg_asprintf("%s&watch=true&allowWatchBookmarks=true&timeoutSeconds=300%s%s",
+				 w->list_path,
+				 from_now ? "" : "&resourceVersion=", from_now ? "" : w->rv);
 	if (!path)
 		return pg_fail(err, -ENOMEM, "%s", w->what);
 	uint64_t now = pg_loop_now_ms(w->api->loop);
@@ -261,11 +272,11 @@ static int open_stream(struct pg_kube_watch *w, uint64_t deadline_ms, struct pg_
 		return 0;
 	}
 	if (rc == -ESTALE)
-		w->rv[0] = '\0';
-	else if (rc < 0 && rc != -ECANCELED && w->losses < TRIES)
+		return forget_version(w, deadline_ms);
+	if (rc < 0 && rc != -ECANCELED && w->losses < TRIES)
 		return pause_until(w, pg_kube_backoff_ms(w->losses++, st.retry_after_s, 0),
 				   deadline_ms);
-	return rc == -ESTALE ? 0 : rc;
+	return rc;
 }
 
 /* The next line of the stream into *ev: 1; 0 when there is none and the caller goes on. */
@@ -287,9 +298,9 @@ static int read_stream(struct pg_kube_watch *w, uint64_t caller_ms, struct pg_ku
 	w->losses = 0;
 	if (ev->type == PG_KUBE_EV_ERROR) { /* mostly 410: the version is forgotten */
 		close_stream(w);
-		w->rv[0] = '\0';
-		return 0;
+		return forget_version(w, caller_ms);
 	}
+	w->forgotten = 0;
 	if (ev->rv[0])
 		snprintf(w->rv, sizeof(w->rv), "%s", ev->rv);
 	return 1;
