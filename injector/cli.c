@@ -54,7 +54,7 @@ void pg_app_show_waits(struct pg_app *app, const struct pg_platform *platform)
 	pg_loop_on_slow(app->loop, platform ? on_slow : NULL, app);
 }
 
-static int unknown_command(const char *program, const char *name, struct pg_err *err)
+int pg_cli_unknown(const char *program, const char *name, struct pg_err *err)
 {
 	const char *names[COMMANDS_MAX];
 	size_t n = 0;
@@ -85,12 +85,12 @@ static int check_operands(const char *program, const struct pg_command *c,
 		       c->operands[0] ? " " : "", c->operands);
 }
 
-static int print_help(const char *program, const struct pg_command *command, struct pg_err *err)
+static int print_help(struct pg_app *app, const struct pg_command *command, struct pg_err *err)
 {
 	struct pg_buf out = PG_BUF_INIT(64 << 10);
-	int rc = pg_cli_help(program, command, &out);
+	int rc = pg_cli_help(app->program, command, &out);
 	if (rc == 0)
-		fputs(pg_buf_str(&out), stdout);
+		pg_output_text(&app->out, pg_buf_str(&out));
 	pg_buf_fini(&out);
 	return rc < 0 ? pg_fail(err, rc, "print the help") : 0;
 }
@@ -130,10 +130,10 @@ static int parse_and_run(struct pg_app *app, struct pg_global_values *global, in
 	if (rc < 0)
 		return rc;
 	if (ops.count == 0)
-		return print_help(app->program, NULL, err);
+		return print_help(app, NULL, err);
 	const struct pg_command *c = pg_command_find(ops.items[0]);
 	if (!c)
-		return unknown_command(app->program, ops.items[0], err);
+		return pg_cli_unknown(app->program, ops.items[0], err);
 	assert(c->values_size <= sizeof(values));
 	if (c->opts)
 		sets[2].opts = c->opts;
@@ -150,7 +150,7 @@ static int parse_and_run(struct pg_app *app, struct pg_global_values *global, in
 	if (rc == 0)
 		pg_global_apply(global, app);
 	if (rc == 0 && global->help)
-		return print_help(app->program, c, err);
+		return print_help(app, c, err);
 	if (rc == 0)
 		rc = check_operands(app->program, c, &ops, err);
 	return rc < 0 ? rc : run_command(app, c, values, &ops, err);

@@ -68,5 +68,8 @@ void pg_app_show_waits(struct pg_app *app, const struct pg_platform *platform);
  * name; the last one is being typed, maybe empty. 0, or a negative errno. */
 int pg_cli_complete(char **words, int count, struct pg_buf *out);
 
+/* Fails with what was perhaps meant. */
+int pg_cli_unknown(const char *program, const char *name, struct pg_err *err);
+
 /* Adds the help of a command, or, with NULL, of the program. 0 or a negative errno. */
 int pg_cli_help(const char *program, const struct pg_command *command, struct pg_buf *out);

@@ -1,5 +1,4 @@
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "injector/commands.h"
@@ -72,7 +71,7 @@ static int run_completion(struct pg_app *app, void *values, const struct pg_oper
 	for (size_t i = 0; shells[i]; i++) {
 		if (strcmp(shells[i], ops->items[0]) != 0)
 			continue;
-		fputs(scripts[i], stdout);
+		pg_output_text(&app->out, scripts[i]);
 		return 0;
 	}
 	pg_fail(err, -EINVAL, "no completion for '%s'", ops->items[0]);
@@ -99,11 +98,10 @@ static int run_complete(struct pg_app *app, void *values, const struct pg_operan
 			struct pg_err *err)
 {
 	struct pg_buf out = PG_BUF_INIT(64 << 10);
-	(void)app;
 	(void)values;
 	int rc = pg_cli_complete(ops->items, ops->count, &out);
 	if (rc == 0)
-		fputs(pg_buf_str(&out), stdout);
+		pg_output_text(&app->out, pg_buf_str(&out));
 	pg_buf_fini(&out);
 	return rc < 0 ? pg_fail(err, rc, "complete the line") : 0;
 }

@@ -1,6 +1,3 @@
-#include <errno.h>
-#include <stdio.h>
-
 #include "injector/commands.h"
 
 static int run(struct pg_app *app, void *values, const struct pg_operands *ops, struct pg_err *err)
@@ -10,14 +7,12 @@ static int run(struct pg_app *app, void *values, const struct pg_operands *ops, 
 	(void)values;
 	if (ops->count > 0) {
 		c = pg_command_find(ops->items[0]);
-		if (!c) {
-			pg_fail(err, -EINVAL, "unknown command '%s'", ops->items[0]);
-			return pg_hint(err, PG_USER, "'%s help' lists the commands", app->program);
-		}
+		if (!c)
+			return pg_cli_unknown(app->program, ops->items[0], err);
 	}
 	int rc = pg_cli_help(app->program, c, &out);
 	if (rc == 0)
-		fputs(pg_buf_str(&out), stdout);
+		pg_output_text(&app->out, pg_buf_str(&out));
 	pg_buf_fini(&out);
 	return rc < 0 ? pg_fail(err, rc, "print the help") : 0;
 }

@@ -70,12 +70,17 @@ void pg_output_fini(struct pg_output *o)
 	fflush(o->words);
 }
 
+/* Text that does not fit what stdio keeps is written at once: its failure is known here only. */
+static void put_results(struct pg_output *o, const char *text)
+{
+	if (fputs(text, o->results) == EOF && o->write_code == 0)
+		o->write_code = -errno;
+}
+
 static void flush_results(struct pg_output *o)
 {
 	if (fflush(o->results) != 0 && o->write_code == 0)
 		o->write_code = -errno;
-	if (ferror(o->results) && o->write_code == 0) /* written, and failed, while it was filled */
-		o->write_code = -EIO;
 }
 
 int pg_output_written(struct pg_output *o, struct pg_err *err)
@@ -93,11 +98,20 @@ static void write_line(struct pg_output *o, FILE *to, const char *before, char *
 {
 	pg_output_status_clear(o);
 	pg_sanitize(text);
-	fprintf(to, "%s%s\n", before, text);
-	if (to == o->results)
+	if (to == o->results) { /* nothing stands before one */
+		put_results(o, text);
+		put_results(o, "\n");
 		flush_results(o);
-	else
-		fflush(to);
+		return;
+	}
+	fprintf(to, "%s%s\n", before, text);
+	fflush(to);
+}
+
+void pg_output_text(struct pg_output *o, const char *text)
+{
+	put_results(o, text);
+	flush_results(o);
 }
 
 void pg_output_print(struct pg_output *o, const char *fmt, ...)
@@ -145,8 +159,9 @@ void pg_output_json(struct pg_output *o, json_t *value)
 		/* In ASCII: U+0080 to U+009F steer a terminal like the controls below them. */
 		const size_t flags = JSON_COMPACT | JSON_ENCODE_ANY | JSON_ENSURE_ASCII;
 		char *text = value ? json_dumps(value, flags) : NULL;
-		fprintf(o->results, "%s\n",
-			text ? text : "{\"event\":\"warning\",\"message\":\"an event was lost\"}");
+		put_results(o, text ? text
+				    : "{\"event\":\"warning\",\"message\":\"an event was lost\"}");
+		put_results(o, "\n");
 		flush_results(o);
 		free(text);
 	}

@@ -35,12 +35,14 @@ void pg_output_fini(struct pg_output *o);
 /* From now on stdout is another program's: results go to stderr. For good. */
 void pg_output_leave_stdout(struct pg_output *o);
 
-/* Whether all results have arrived, also those that went to stdout directly: 0, or the first
- * failure (-ENOSPC: disk full; -EPIPE: the reader has gone), after which the format is text. */
+/* Whether all results have arrived: 0, or the first failure (-ENOSPC: disk full; -EPIPE: the reader
+ * has gone), after which the format is text. */
 int pg_output_written(struct pg_output *o, struct pg_err *err);
 
 /* A result, for people: a line on stdout (the newline is added). Nothing in JSON. */
 void pg_output_print(struct pg_output *o, const char *fmt, ...) PG_PRINTF(2, 3);
+/* Lines of our own making on stdout, as they are, whatever the format: help, or a script. */
+void pg_output_text(struct pg_output *o, const char *text);
 /* A line for people on stderr. Nothing with -q or in JSON. */
 void pg_output_info(struct pg_output *o, const char *fmt, ...) PG_PRINTF(2, 3);
 /* A warning; in JSON an event "warning" with "message". */

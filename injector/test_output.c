@@ -238,9 +238,30 @@ static void fit(void **state)
 	assert_int_equal(pg_text_fit(row->text, row->columns), row->bytes);
 }
 
+/* What is longer than stdio keeps is written before the flush. */
+static void why_results_do_not_arrive_is_known_however_long_they_are(void **state)
+{
+	static const int lengths[] = { 10, 20000 };
+	char text[20001];
+	(void)state;
+	for (size_t i = 0; i < PG_LEN(lengths); i++) {
+		struct pg_output o;
+		struct pg_err err;
+		memset(text, 'x', sizeof(text));
+		text[lengths[i]] = '\0';
+		pg_output_init(&o, PG_FORMAT_TEXT, false, 0);
+		o.results = fopen("/dev/full", "w");
+		assert_non_null(o.results);
+		pg_output_text(&o, text);
+		assert_int_equal(pg_output_written(&o, &err), -ENOSPC);
+		assert_int_equal(err.whose, PG_LOCAL);
+		fclose(o.results);
+	}
+}
+
 int main(void)
 {
-	enum { OTHERS = 8 };
+	enum { OTHERS = 9 };
 	struct CMUnitTest tests[PG_LEN(fits) + OTHERS] = {
 		cmocka_unit_test(text_for_people),
 		cmocka_unit_test(quiet_leaves_results_and_warnings),
@@ -250,6 +271,7 @@ int main(void)
 		cmocka_unit_test(errors),
 		cmocka_unit_test(waits_without_a_terminal_are_told_now_and_then),
 		cmocka_unit_test(the_live_line_stays_one_line),
+		cmocka_unit_test(why_results_do_not_arrive_is_known_however_long_they_are),
 	};
 	for (size_t i = 0; i < PG_LEN(fits); i++)
 		tests[i + OTHERS] = (struct CMUnitTest){ fits[i].name, fit, NULL, NULL, &fits[i] };
