@@ -138,11 +138,17 @@ static int end_agent(struct undo *u, struct pg_platform *p, const struct pg_agen
 	}
 	if (rc == 0)
 		rc = pg_tunnel_open(&config, &tunnel, err);
+	bool has_ended = rc == -ECONNREFUSED; /* which the pod's status does not show yet */
+	if (has_ended)
+		pg_output_info(&u->app->out, "pod '%s': %s has ended already", a->pod,
+			       a->container);
 	if (rc == 0)
 		rc = ask_to_end(u, tunnel, a, err);
 	pg_tunnel_close(tunnel);
-	if (rc == 0)
+	if (rc == 0 || has_ended) {
 		p->ops->forget(p, pod, &graft);
+		rc = 0;
+	}
 	free(pod);
 	return rc;
 }
