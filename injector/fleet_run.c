@@ -59,10 +59,15 @@ static void on_child_ended(void *ctx)
 
 static int none_appeared(const struct run *r, struct pg_err *err)
 {
-	const char *target = r->job.target.target;
-	pg_fail(err, -ETIMEDOUT, "%s has no pod that runs.", target ? target : "the selector");
+	const struct pg_target_spec *spec = &r->job.target;
+	const char *ns = r->app->kube.namespace_; /* or NULL: kubectl's, too */
+	if (spec->target)
+		pg_fail(err, -ETIMEDOUT, "%s has no pod that runs.", spec->target);
+	else
+		pg_fail(err, -ETIMEDOUT, "selector '%.200s' has no pod that runs.", spec->selector);
 	return pg_hint(err, PG_TARGET,
-		       "is it scaled to 0, or in another namespace (-n)? kubectl get pods");
+		       "is it scaled to 0, or in another namespace (-n)? kubectl get pods%s%s",
+		       ns ? " -n " : "", ns ? ns : "");
 }
 
 /* Members that need a credential get it from here: a plugin may want the terminal, and is run once

@@ -119,6 +119,21 @@ static const char *last_part(const char *user)
 	return part;
 }
 
+/* What is about all namespaces needs a right on the whole cluster. */
+static int hint_cluster_role(const char *role, const char *verbs, const char *resource,
+			     const char *user, struct pg_err *err)
+{
+	if (!user[0])
+		return pg_hint(err, PG_CLUSTER,
+			       "as administrator: kubectl create clusterrole %s --verb=%s "
+			       "--resource=%s, and bind it to you",
+			       role, verbs, resource);
+	return pg_hint(err, PG_CLUSTER,
+		       "as administrator: kubectl create clusterrole %s --verb=%s --resource=%s; "
+		       "kubectl create clusterrolebinding %s-%.40s --clusterrole=%s --user=%s",
+		       role, verbs, resource, role, last_part(user), role, user);
+}
+
 int pg_kube_hint_role(const char *message, const char *ns, const char *verbs, const char *resource,
 		      struct pg_err *err)
 {
@@ -131,6 +146,8 @@ int pg_kube_hint_role(const char *message, const char *ns, const char *verbs, co
 	for (char *s = role; *s; s++)
 		*s = *s == ',' ? '-' : *s;
 	read_user(message, user, sizeof(user));
+	if (!ns[0])
+		return hint_cluster_role(role, verbs, resource, user, err);
 	if (!user[0])
 		return pg_hint(err, PG_CLUSTER,
 			       "as administrator: kubectl -n %s create role %s --verb=%s "

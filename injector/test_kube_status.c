@@ -49,6 +49,15 @@ static struct refusal_case cases[] = {
 	  "as administrator: kubectl -n kube-system create role podgraft-get-pods --verb=get "
 	  "--resource=pods; kubectl -n kube-system create rolebinding podgraft-get-pods-dev "
 	  "--role=podgraft-get-pods --user=dev" },
+	{ "403-rbac.json",
+	  403,
+	  { "list the pods of all namespaces", "list", "pods", "" },
+	  -EACCES,
+	  PG_CLUSTER,
+	  "User \"dev\" cannot get resource \"pods\"",
+	  "as administrator: kubectl create clusterrole podgraft-list-pods --verb=list "
+	  "--resource=pods; kubectl create clusterrolebinding podgraft-list-pods-dev "
+	  "--clusterrole=podgraft-list-pods --user=dev" },
 	{ "403-rbac-ephemeralcontainers.json",
 	  403,
 	  { "graft", "patch", "pods/ephemeralcontainers", "kube-system" },

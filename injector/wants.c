@@ -106,6 +106,14 @@ static int ask_listening(struct pg_tunnel *tunnel, struct pg_listens *listens, s
 	return 0;
 }
 
+static bool listens_beyond_loopback(const struct pg_listens *listens, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		if (!listens[i].loopback)
+			return true;
+	return false;
+}
+
 int pg_wants_all(const struct pg_pod *pod, const char *local_address, const char *container,
 		 struct pg_tunnel *tunnel, struct pg_wants *out, struct pg_err *err)
 {
@@ -119,7 +127,14 @@ int pg_wants_all(const struct pg_pod *pod, const char *local_address, const char
 		return rc;
 	size_t n = pg_port_pairs_all(pod, container, listens, count, pairs);
 	if (n == 0) {
-		pg_fail(err, -ENOENT, "nothing in pod '%s' listens beyond loopback.", pod->name);
+		if (listens_beyond_loopback(listens, count))
+			pg_fail(err, -ENOENT,
+				"pod '%s' listens on ports of other containers or a mesh's proxy "
+				"only.",
+				pod->name);
+		else
+			pg_fail(err, -ENOENT, "nothing in pod '%s' listens beyond loopback.",
+				pod->name);
 		return pg_hint(err, PG_TARGET, "name a port: podgraft redirect %s PORT[:LOCAL]",
 			       pod->name);
 	}
