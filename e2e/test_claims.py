@@ -13,6 +13,7 @@ from harness.cli import ran, run
 from harness.faults import stopped
 from harness.faults import Clients
 from harness.pods import PORTS
+from harness.rights import await_right
 from harness.sockets import dial, read_exactly, who
 from harness.tools import LocalServer, Podgraft
 from harness.waiting import stretched, until
@@ -163,8 +164,7 @@ def reader(cluster, lab_only, tmp_path):
     cluster.apply({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "reader"},
                    "subjects": [{"kind": "User", "name": "dev"}],
                    "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "reader"}})
-    until(lambda: cluster.kubectl("auth", "can-i", "get", "pods", "--subresource=log", "--as", "dev", "--as-group", "developers",
-                                  check=False).strip() == "yes", what="the Role's effect")
+    await_right(cluster, "get", "pods/log", "--as", "dev", "--as-group", "developers")
     user = Podgraft(cluster, tmp_path / "reader", KUBECONFIG=cluster.env["LAB_DEV_KUBECONFIG"])
     yield user
     cluster.kubectl("delete", "role,rolebinding", "reader")
@@ -340,8 +340,7 @@ def test_event_without_the_right_is_one_warning_and_the_redirect_works(cluster, 
     cluster.apply({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "no-events"},
                    "subjects": [{"kind": "User", "name": "dev"}],
                    "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "no-events"}})
-    until(lambda: cluster.kubectl("auth", "can-i", "patch", "pods", "--subresource=ephemeralcontainers", "--as", "dev", "--as-group",
-                                  "developers", check=False).strip() == "yes", what="the Role's effect")
+    await_right(cluster, "patch", "pods/ephemeralcontainers", "--as", "dev", "--as-group", "developers")
     before = events(cluster, shared_pod)
     dev = Podgraft(cluster, tmp_path, KUBECONFIG=cluster.env["LAB_DEV_KUBECONFIG"])
     try:

@@ -8,12 +8,14 @@ import yaml
 
 from harness.cluster import TOP
 from harness.pods import PORTS, container, make_deployment, make_pod, make_service, pods_of
+from harness.rights import await_right, may
 from harness.sockets import who
 from harness.tools import Podgraft
 from harness.waiting import until
 
 PAGE = (TOP / "docs" / "security.md").read_text()
 WORKLOADS = ("replicationcontrollers", "deployments", "statefulsets", "daemonsets", "replicasets", "jobs")
+DEV = ("--as", "dev", "--as-group", "developers")
 
 
 def documented_role():
@@ -29,7 +31,7 @@ def dev(cluster, lab_only, tmp_path):
                    "subjects": [{"kind": "User", "name": "dev"}],
                    "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "podgraft"}})
     user = Podgraft(cluster, tmp_path, KUBECONFIG=cluster.env["LAB_DEV_KUBECONFIG"])
-    until(lambda: allowed(cluster, "patch", "pods/ephemeralcontainers"), what="the Role's effect")
+    await_right(cluster, "patch", "pods/ephemeralcontainers", *DEV)
     yield user
     user.close()
     cluster.kubectl("delete", "role,rolebinding", "podgraft")
@@ -43,12 +45,6 @@ def web(cluster):
     make_service(cluster, pod, [(80, PORTS["http"])], name=name)
     yield name, pod
     cluster.kubectl("delete", "deployment,service", name)
-
-
-def allowed(cluster, verb, resource):
-    words = ["auth", "can-i", verb, resource.split("/")[0], "--as", "dev", "--as-group", "developers"]
-    words += [f"--subresource={resource.split('/')[1]}"] if "/" in resource else []
-    return cluster.kubectl(*words, check=False).strip() == "yes"
 
 
 def redirect_once(user, *words):
@@ -92,7 +88,7 @@ def test_every_right_has_its_row():
 def test_nothing_of_it_is_superfluous(cluster, dev, web, right):
     name, pod = web
     cluster.apply(without(documented_role(), right))
-    until(lambda: not allowed(cluster, *right.split()), what=f"the end of '{right}'")
+    until(lambda: not may(cluster, *right.split(), *DEV), what=f"the end of '{right}'")
     words = [word.replace("POD", pod.name).replace("WEB", name) for word in NEEDED_BY[right]]
     done = redirect_once(dev, *words, "--output", "json")
     assert done.returncode == 125

@@ -14,8 +14,10 @@ from harness.cli import SECONDS, follow, ran, refused, run
 from harness.cluster import TOP
 from harness.pods import PORTS, make_pods
 from harness.pods import container as peer_container
+from harness.rights import await_right
 from harness.sockets import who
 from harness.tools import BIN
+from harness.waiting import until
 
 sys.path.insert(0, str(TOP / "e2e/lab"))
 import oci  # noqa: E402
@@ -170,6 +172,7 @@ def test_each_hint_gives_a_right_and_they_end_in_a_redirect(podgraft, shared_pod
         if hint.endswith("and bind it to you"):
             role = hint.split("create role ")[1].split()[0]
             podgraft.cluster.kubectl("create", "rolebinding", f"{role}-{person}", f"--role={role}", f"--user={person}")
+            await_right(podgraft.cluster, *needed[-1], "--as", person)
     assert done.code == 0, (done, needed)
     assert len(set(needed)) == len(needed)
     assert {("get", "pods"), ("patch", "pods/ephemeralcontainers"), ("get", "pods/log"), ("create", "pods/portforward")} <= set(needed)
@@ -200,7 +203,7 @@ def test_a_namespace_with_pod_security(same_user, guarded, profile):
         assert capability in found.message
     assert ran(same_user, "inject", "web", "--profile", "forward", namespace=namespace)
     follow(found.hint, same_user)
-    assert ran(same_user, "inject", "web", namespace=namespace)
+    until(lambda: run(same_user, "inject", "web", namespace=namespace).code == 0, what="the label's effect")
 
 
 # --- ports that are taken ---

@@ -5,6 +5,7 @@ The registry is a real one for the container runtime, as far as it comes: an HTT
 
 import http.server
 import json
+import random
 import signal
 import ssl
 import subprocess
@@ -153,9 +154,9 @@ def slow_registry(cluster, lab_only, tmp_path):
     """One that keeps the runtime waiting for an image of its own, whose name is `image`.
 
     The kubelet knows images by their content, and one that it has pulled itself is pulled again under every other name: this one must
-    not be equal to the agent's own, which tests load without a registry.
+    not be equal to any that tests load without a registry.
     """
-    with_agent_options(cluster.archive, tmp_path / "slow.tar", "slow:1", "--no-owner-flag")
+    with_agent_options(cluster.archive, tmp_path / "slow.tar", "slow:1", "--idle", f"{random.randrange(3600, 360000)}s")
     registry = Registry(archive=tmp_path / "slow.tar")
     registry.image = f"127.0.0.1:{registry.port}/slow:1"
     yield registry

@@ -8,6 +8,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from .rights import await_right
 from .tools import BIN
 from .waiting import stretched
 
@@ -80,6 +81,8 @@ def same(text):
 
 
 def follow(hint, user):
-    """Runs the commands that a hint gives to an administrator, up to where it goes on in words."""
+    """Runs the commands that a hint gives to an administrator, up to where it goes on in words; what they allow then holds."""
     for command in re.findall(r"kubectl [^;]+", hint):
         subprocess.run(shlex.split(command.split(", and ")[0]), env=user.cluster.env, check=False, capture_output=True)
+    if (role := re.search(r"--verb=(\w+) --resource=(\w+(?:/\w+)?)", hint)) and (person := re.search(r" --user=([^\s;]+)", hint)):
+        await_right(user.cluster, *role.groups(), "--as", person[1])

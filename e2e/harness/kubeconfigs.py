@@ -10,6 +10,8 @@ import subprocess
 import threading
 from urllib.parse import urlsplit
 
+from .rights import await_right
+
 
 class Access:
     """What the tests' own kubeconfig says of the cluster, and a service account that may graft in the tests' namespace."""
@@ -46,6 +48,7 @@ def allow(cluster, name, user, kind="User"):
     cluster.apply({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": f"{name}-graft"},
                    "rules": [{"verbs": verbs, "resources": resources, "apiGroups": [group]} for verbs, resources, group in rules]})
     cluster.kubectl("create", "rolebinding", f"{name}-graft", f"--role={name}-graft", f"--{kind.lower()}={user}")
+    await_right(cluster, "create", "pods/portforward", "--as", *([user] if kind == "User" else ["anybody", "--as-group", user]))
 
 
 def config(folder, cluster=None, user=None, name="config", current="here", namespace=None, **more):
