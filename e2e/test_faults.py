@@ -157,5 +157,6 @@ def test_what_listens_on_the_pods_loopback_alone_is_never_shown_to_others(podgra
 
 
 def test_no_fallback_resets_what_the_local_program_does_not_take(podgraft, pod):
-    podgraft.redirect(f"pod/{pod.name}", f"{HTTP}:{free_port()}", "--no-fallback")
+    r = podgraft.redirect(f"pod/{pod.name}", f"{HTTP}:{free_port()}", "--no-fallback")
+    assert r.event("warning")["message"].endswith(f"until somebody does, connections to port {HTTP} are reset")
     assert who(pod.ip, HTTP) is None

@@ -56,7 +56,12 @@ void pg_run_warn_if_closed(struct pg_run *r, const struct pg_redirect_want *w)
 			return;
 	}
 	pg_addr_text(&w->local, text);
-	if (w->outgoing)
+	if (r->values->no_fallback)
+		pg_output_warn(&r->app->out,
+			       "nobody listens on %s yet: until somebody does, connections to port "
+			       "%u are reset",
+			       text, w->pod_port);
+	else if (w->outgoing)
 		pg_output_warn(&r->app->out,
 			       "nobody listens on %s yet: until somebody does, connections to port "
 			       "%u go where the pod means them to",
