@@ -57,7 +57,8 @@ def lab(*words):
 def lab_without(part):
     """One part of the lab is down meanwhile; after that it answers again.
 
-    Who makes pods and their accounts begins anew with the API server: by itself each would wait up to 40 s before it tries again.
+    Who makes pods, their accounts and the addresses of Services begins anew with the API server: by itself each would wait up to a minute
+    before it tries again.
     """
     lab("stop", part)
     try:
@@ -65,7 +66,7 @@ def lab_without(part):
     finally:
         lab("start", part)
         if part == "apiserver":
-            for waiting in ("controller-manager", "scheduler"):
+            for waiting in ("controller-manager", "scheduler", "kube-proxy"):
                 lab("stop", waiting)
                 lab("start", waiting)
 
