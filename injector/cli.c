@@ -11,7 +11,11 @@
 #include "proto/base/mem.h"
 #include "proto/wire/auth.h"
 
-enum { COMMANDS_MAX = 32, EXIT_SIGNAL = 128 };
+enum {
+	COMMANDS_MAX = 32,
+	OWN_FAILURE = 125, /* with "-- COMMAND": as env(1) does it */
+	EXIT_SIGNAL = 128
+};
 
 const struct pg_command *pg_command_find(const char *name)
 {
@@ -85,6 +89,23 @@ static int check_operands(const char *program, const struct pg_command *c,
 		       c->operands[0] ? " " : "", c->operands);
 }
 
+int pg_cli_own_failure(struct pg_app *app, const struct pg_err *err)
+{
+	if (app->out.format == PG_FORMAT_JSON)
+		pg_output_leave_stdout(&app->out);
+	pg_output_error(&app->out, err);
+	return OWN_FAILURE;
+}
+
+/* The words themselves are asked: their parsing may have failed before it came to "--". */
+static bool gives_program(const struct pg_app *app, const struct pg_command *c)
+{
+	char **word = app->argv;
+	while (*word && strcmp(*word, "--") != 0)
+		word++;
+	return c->takes_command && word[0] && word[1];
+}
+
 static int print_help(struct pg_app *app, const struct pg_command *command, struct pg_err *err)
 {
 	struct pg_buf out = PG_BUF_INIT(64 << 10);
@@ -153,7 +174,9 @@ static int parse_and_run(struct pg_app *app, struct pg_global_values *global, in
 		return print_help(app, c, err);
 	if (rc == 0)
 		rc = check_operands(app->program, c, &ops, err);
-	return rc < 0 ? rc : run_command(app, c, values, &ops, err);
+	if (rc < 0)
+		return gives_program(app, c) ? pg_cli_own_failure(app, err) : rc;
+	return run_command(app, c, values, &ops, err);
 }
 
 /* Errors about the command line itself are JSON too when it asks for that, wherever it does. */

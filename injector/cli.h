@@ -68,6 +68,10 @@ void pg_app_show_waits(struct pg_app *app, const struct pg_platform *platform);
  * name; the last one is being typed, maybe empty. 0, or a negative errno. */
 int pg_cli_complete(char **words, int count, struct pg_buf *out);
 
+/* Tells a failure of ours where "-- COMMAND" is given. Its exit code: all others, and standard
+ * output, are that program's. */
+int pg_cli_own_failure(struct pg_app *app, const struct pg_err *err);
+
 /* Fails with what was perhaps meant. */
 int pg_cli_unknown(const char *program, const char *name, struct pg_err *err);
 

@@ -5,8 +5,6 @@
 #include "injector/fleet_run.h"
 #include "injector/redirect_run.h"
 
-enum { OWN_FAILURE = 125 }; /* with -- COMMAND, whose status takes all others: as env(1) does it */
-
 static const char *const proxy_versions[] = { "off", "v1", "v2", NULL };
 
 static const struct pg_opt options[] = {
@@ -118,8 +116,7 @@ static int run(struct pg_app *app, void *values, const struct pg_operands *ops, 
 						 : pg_redirect_run(app, v, target, ops, err);
 	if (rc >= 0 || !ops->command || (rc == -ECANCELED && app->signo)) /* its own exit code */
 		return rc;
-	pg_output_error(&app->out, err);
-	return OWN_FAILURE;
+	return pg_cli_own_failure(app, err);
 }
 
 const struct pg_command pg_cmd_redirect = {
