@@ -26,6 +26,7 @@ struct run {
 	int exit_status; /* of "-- COMMAND" that could not be started */
 	int signo;       /* the last one, ours or the command's */
 	unsigned signals;
+	bool told_how_to_end;
 	uint64_t began_ms;
 };
 
@@ -108,6 +109,10 @@ static int tick(struct run *r, struct pg_err *err)
 	if (r->ops->command && !r->child && f->was_up && pg_fleet_settled(f) == f->count)
 		return pg_child_start(r->app->loop, r->ops->command, on_child_ended, r, &r->child,
 				      &r->exit_status, err);
+	if (f->was_up && !r->ops->command && !r->told_how_to_end) {
+		r->told_how_to_end = true;
+		pg_output_info(&r->app->out, "Ctrl-C gives all back");
+	}
 	if (f->count == 0 && !f->was_up &&
 	    pg_loop_now_ms(r->app->loop) - r->began_ms > r->job.target.wait_ms)
 		return none_appeared(r, err);
