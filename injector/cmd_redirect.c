@@ -22,7 +22,7 @@ static const struct pg_opt options[] = {
 	{ .name = "no-fallback",
 	  .kind = PG_OPT_FLAG,
 	  .help = "Reset connections that the local program does not take, instead of giving them "
-		  "to the app.",
+		  "to the app. Without a link the app answers all the same.",
 	  .at = offsetof(struct pg_redirect_values, no_fallback) },
 	{ .name = "take-probes",
 	  .kind = PG_OPT_FLAG,
@@ -133,7 +133,8 @@ const struct pg_command pg_cmd_redirect = {
 		   "connections end; a second one cuts them.\n\n"
 		   "TARGET is NAME, pod/NAME, deploy/NAME, sts/, ds/, rs/, job/ or svc/NAME. With "
 		   "svc/ a "
-		   "port is the Service's. With -- COMMAND that program runs while the redirect is "
+		   "port is the Service's; of a headless one, whose clients dial the pods, a "
+		   "number is the pod's. With -- COMMAND that program runs while the redirect is "
 		   "up, its exit status is podgraft's, and the JSON of -o json goes to standard "
 		   "error, since standard output is the program's.",
 	.examples = "% redirect web-0 8080\n"

@@ -61,6 +61,11 @@ int pg_kube_service_addresses(struct pg_kube_api *api, const char *ns, const cha
 	json_t *service = NULL;
 	int rc = path ? pg_kube_call(api, &rq, &service, NULL, err)
 		      : pg_fail(err, -ENOMEM, "%s", what);
+	if (rc == -ENOENT && err->whose == PG_TARGET) /* -n chooses the pod's namespace */
+		pg_hint(err, PG_TARGET,
+			"see what is there: kubectl -n %s get services; one of another namespace "
+			"is svc/NAME.NAMESPACE",
+			ns);
 	if (rc == 0)
 		rc = pg_kube_service_parse(service, name, out, count_out, err);
 	json_decref(service);

@@ -104,13 +104,17 @@ void pg_run_say_held(void *ctx, const struct pg_redirect_want *want,
 static void say_reaches(struct pg_run *r, const struct pg_redirect_want *w)
 {
 	const char *transport = r->job.platform->ops->transport(r->job.platform);
+	const struct pg_opt_list *to = &r->values->to;
 	char text[PG_ADDR_TEXT];
 	pg_addr_text(&w->local, text);
 	if (w->outgoing)
 		pg_output_info(&r->app->out,
 			       "what pod '%s' sends to port %u of %s now reaches %s (%s)",
 			       r->job.pod.name, w->pod_port,
-			       r->scope.to_count > 0 ? "those named" : "others", text, transport);
+			       to->count == 1  ? to->items[0]
+			       : to->count > 1 ? "those named"
+					       : "others",
+			       text, transport);
 	else
 		pg_output_info(&r->app->out, "port %u of pod '%s' now reaches %s (%s, %s)",
 			       w->pod_port, r->job.pod.name, text, r->mechanism, transport);
