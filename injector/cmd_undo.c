@@ -131,6 +131,10 @@ static int end_agent(struct undo *u, struct pg_platform *p, const struct pg_agen
 					   .session = pg_session_of_undo };
 	if (!pod)
 		return pg_fail(err, -ENOMEM, "end an agent");
+	if (a->life == PG_AGENT_STARTING)
+		pg_output_info(&u->app->out,
+			       "pod '%s': %s has not started: giving it a few seconds", a->pod,
+			       a->container);
 	int rc = p->ops->adopt(p, a, pod, &graft, err);
 	if (rc < 0 && rc != -ECANCELED && a->life == PG_AGENT_STARTING) {
 		free(pod);
