@@ -142,7 +142,8 @@ static int end_agent(struct undo *u, struct pg_platform *p, const struct pg_agen
 	}
 	if (rc == 0)
 		rc = pg_tunnel_open(&config, &tunnel, err);
-	bool has_ended = rc == -ECONNREFUSED; /* which the pod's status does not show yet */
+	/* The pod's status does not show it yet. An API server that refuses is another matter. */
+	bool has_ended = rc == -ECONNREFUSED && err->whose == PG_TARGET;
 	if (has_ended)
 		pg_output_info(&u->app->out, "pod '%s': %s has ended already", a->pod,
 			       a->container);
