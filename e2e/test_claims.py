@@ -6,12 +6,14 @@ import pathlib
 import shutil
 import signal
 import time
+from urllib.parse import urlsplit
 
 import pytest
 
 from harness.cli import ran, run
 from harness.faults import stopped
 from harness.faults import Clients
+from harness.kubeconfigs import OnlyOnce
 from harness.pods import PORTS
 from harness.rights import await_right
 from harness.sockets import dial, read_exactly, who
@@ -306,6 +308,19 @@ def test_undo_says_of_an_agent_that_has_not_started_that_it_cannot_be_told_to_en
     done = run(podgraft, "undo", "--all", "--forget", namespace="")
     assert done.code == 0 and f"{asked} has not started; it is forgotten" in done.words
     assert recorded() == []
+
+
+@pytest.mark.usefixtures("lab_only")
+def test_undo_takes_an_api_server_that_ends_for_no_agent_that_has_ended(podgraft, shared_pod):
+    run(podgraft, "inject", shared_pod.name)
+    record = pathlib.Path(podgraft.env["XDG_STATE_HOME"], "podgraft", "state.json")
+    agent, = json.loads(record.read_text())["agents"]
+    there = urlsplit(agent["cluster"])
+    server = f"https://127.0.0.1:{OnlyOnce((there.hostname, there.port)).port}"
+    record.write_text(record.read_text().replace(agent["cluster"], server))
+    done = run(podgraft, "undo", shared_pod.name, "--server", server)
+    assert done.code == 3 and f"connect to {server}: Connection refused" in done.words, done.words
+    assert [a["container"] for a in json.loads(record.read_text())["agents"]] == [agent["container"]]
 
 
 def test_undo_without_a_key_changes_nothing_and_makes_none(cluster, tmp_path):

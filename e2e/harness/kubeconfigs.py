@@ -181,6 +181,14 @@ class Forwarder(Server):
         pump(peer, onward)
 
 
+class OnlyOnce(Forwarder):
+    """Passes one connection on; from then on nobody listens there."""
+
+    def serve(self, peer, head):
+        self.close()
+        super().serve(peer, head)
+
+
 def pump(source, sink):
     try:
         while data := source.recv(65536):
