@@ -264,5 +264,7 @@ def test_what_cannot_be_meant_is_refused_in_words(same_user, cluster, near, serv
     assert got[0] != 0 and "no-such-service" in got[1], got
     cluster.apply({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "headless"},
                    "spec": {"clusterIP": "None", "selector": {"app": "x"}, "ports": [{"port": 80}]}})
+    got = refused("--outgoing", f"{HTTP}", "--to", f"svc/{service[0]}")  # that is its targetPort
+    assert got[0] == 2 and f"has no such port: {HTTP}" in got[1] and "with --outgoing: 80" in got[1], got
     got = refused("--outgoing", "80", "--to", "svc/headless")
     assert got[0] == 2 and "no address of its own" in got[1], got

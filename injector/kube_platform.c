@@ -90,10 +90,9 @@ static int kube_credential(struct pg_platform *p, unsigned after, struct pg_buf 
 }
 
 static int kube_service(struct pg_platform *p, const char *ns, const char *name,
-			struct pg_network out[PG_SERVICE_ADDRESSES], size_t *count_out,
-			struct pg_err *err)
+			struct pg_service *out, struct pg_err *err)
 {
-	return pg_kube_service_addresses(&kube_of(p)->api, ns, name, out, count_out, err);
+	return pg_kube_service_get(&kube_of(p)->api, ns, name, out, err);
 }
 
 /* Makes sure that k->seen is `pod`, and not long ago. */

@@ -8,12 +8,23 @@
 #include "proto/base/mem.h"
 
 /* What an address is not: "" while none is given, "None" for a headless Service. */
-static bool add(const char *text, struct pg_network out[PG_SERVICE_ADDRESSES], size_t *count)
+static void add_address(const char *text, struct pg_service *out)
 {
-	if (*count == PG_SERVICE_ADDRESSES || pg_network_parse(text, &out[*count]) < 0)
-		return false;
-	(*count)++;
-	return true;
+	if (out->count < PG_SERVICE_ADDRESSES &&
+	    pg_network_parse(text, &out->addresses[out->count]) == 0)
+		out->count++;
+}
+
+static void add_port(const json_t *port, struct pg_service *out)
+{
+	int64_t number = pg_json_int(port, "port", 0);
+	const char *protocol = pg_json_str(port, "protocol");
+	if (number < 1 || number > 65535 || (protocol[0] && strcmp(protocol, "TCP") != 0))
+		return;
+	if (out->port_count < PG_POD_PORTS)
+		out->ports[out->port_count++] = (uint16_t)number;
+	else
+		out->has_all_ports = false;
 }
 
 static int no_address(const json_t *service, const char *name, struct pg_err *err)
@@ -29,26 +40,26 @@ static int no_address(const json_t *service, const char *name, struct pg_err *er
 		       "--to 10.244.0.0/16");
 }
 
-int pg_kube_service_parse(const json_t *service, const char *name,
-			  struct pg_network out[PG_SERVICE_ADDRESSES], size_t *count_out,
+int pg_kube_service_parse(const json_t *service, const char *name, struct pg_service *out,
 			  struct pg_err *err)
 {
 	const json_t *all = pg_json_at(service, "spec.clusterIPs");
-	size_t count = 0;
+	const json_t *ports = pg_json_at(service, "spec.ports");
+	*out = (struct pg_service){ .has_all_ports = true };
 	for (size_t i = 0; i < json_array_size(all); i++) {
 		const json_t *one = json_array_get(all, i);
 		if (json_is_string(one))
-			add(json_string_value(one), out, &count);
+			add_address(json_string_value(one), out);
 	}
-	if (count == 0) /* servers before 1.20 */
-		add(pg_json_str(service, "spec.clusterIP"), out, &count);
-	*count_out = count;
-	return count > 0 ? 0 : no_address(service, name, err);
+	if (out->count == 0) /* servers before 1.20 */
+		add_address(pg_json_str(service, "spec.clusterIP"), out);
+	for (size_t i = 0; i < json_array_size(ports); i++)
+		add_port(json_array_get(ports, i), out);
+	return out->count > 0 ? 0 : no_address(service, name, err);
 }
 
-int pg_kube_service_addresses(struct pg_kube_api *api, const char *ns, const char *name,
-			      struct pg_network out[PG_SERVICE_ADDRESSES], size_t *count_out,
-			      struct pg_err *err)
+int pg_kube_service_get(struct pg_kube_api *api, const char *ns, const char *name,
+			struct pg_service *out, struct pg_err *err)
 {
 	char what[320];
 	snprintf(what, sizeof(what), "find Service '%s'", name);
@@ -67,7 +78,7 @@ int pg_kube_service_addresses(struct pg_kube_api *api, const char *ns, const cha
 			"is svc/NAME.NAMESPACE",
 			ns);
 	if (rc == 0)
-		rc = pg_kube_service_parse(service, name, out, count_out, err);
+		rc = pg_kube_service_parse(service, name, out, err);
 	json_decref(service);
 	return rc;
 }

@@ -53,6 +53,15 @@ struct pg_pod {
 	struct pg_pod_probes probes;
 };
 
+/* Where pods dial a Service: before their node turns that to one of the Service's pods. */
+struct pg_service {
+	struct pg_network addresses[PG_SERVICE_ADDRESSES];
+	size_t count;
+	uint16_t ports[PG_POD_PORTS]; /* of TCP */
+	size_t port_count;
+	bool has_all_ports; /* false: it has more than those */
+};
+
 struct pg_target_spec {
 	const char *target;    /* "web-0", "pod/web-0", "deploy/web", ...; NULL with a selector */
 	const char *only;      /* of the pods that it names, the one of this name; or NULL */
@@ -129,10 +138,9 @@ struct pg_platform_ops {
 	 * read is no failure. */
 	int (*plan)(struct pg_platform *p, const struct pg_target_spec *target,
 		    const struct pg_graft_spec *graft, struct pg_plan *out, struct pg_err *err);
-	/* The addresses at which pods dial the Service `name`. */
+	/* Where pods dial the Service `name`. */
 	int (*service)(struct pg_platform *p, const char *ns, const char *name,
-		       struct pg_network out[PG_SERVICE_ADDRESSES], size_t *count_out,
-		       struct pg_err *err);
+		       struct pg_service *out, struct pg_err *err);
 	/* Reuses a running agent of our own record, else grafts one and waits until it listens. */
 	int (*graft)(struct pg_platform *p, const struct pg_pod *pod,
 		     const struct pg_graft_spec *spec, struct pg_graft *out, struct pg_err *err);

@@ -100,8 +100,7 @@ static int want_outgoing(struct pg_run *r, struct pg_err *err)
 	int rc = pg_wants_outgoing(v->local_address, &v->outgoing, &r->wants, err);
 	if (rc < 0)
 		return rc;
-	return pg_to_resolve(r->app->loop, r->job.platform, r->job.pod.ns, &v->to, &r->app->out,
-			     &r->scope, err);
+	return pg_to_resolve(&r->job, &v->to, &r->wants, &r->scope, err);
 }
 
 /* What the words say of incoming connections: none for all that the pod listens on. */

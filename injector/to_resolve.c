@@ -92,9 +92,11 @@ static int add_answer(const char *host, const struct addrinfo *answer, struct pg
 	return 0;
 }
 
-static int add_host(struct pg_loop *loop, const char *host, struct pg_output *out,
-		    struct pg_redirect_scope *scope, struct pg_err *err)
+static int add_host(const struct pg_pod_job *job, const char *host, struct pg_redirect_scope *scope,
+		    struct pg_err *err)
 {
+	struct pg_loop *loop = job->app->loop;
+	struct pg_output *out = &job->app->out;
 	const struct addrinfo hints = { .ai_socktype = SOCK_STREAM };
 	struct question *q = pg_calloc(1, sizeof(*q));
 	if (!q)
@@ -129,22 +131,61 @@ static int add_host(struct pg_loop *loop, const char *host, struct pg_output *ou
 	return rc;
 }
 
-static int add_service(struct pg_platform *platform, const char *pod_ns,
-		       const struct pg_to_spec *spec, struct pg_redirect_scope *scope,
+/* Adds to a list of ports; one that does not fit is left out whole. */
+static void list_port(char *list, size_t room, uint16_t port)
+{
+	char more[16];
+	size_t len = strlen(list);
+	int n = snprintf(more, sizeof(more), "%s%u", len > 0 ? ", " : "", port);
+	if ((size_t)n < room - len)
+		memcpy(list + len, more, (size_t)n + 1);
+}
+
+static bool has_port(const struct pg_service *service, uint16_t port)
+{
+	for (size_t i = 0; i < service->port_count; i++)
+		if (service->ports[i] == port)
+			return true;
+	return false;
+}
+
+int pg_to_check_ports(const struct pg_service *service, const char *name,
+		      const struct pg_wants *wants, struct pg_err *err)
+{
+	char wanted[64] = "", known[96] = "";
+	if (!service->has_all_ports)
+		return 0;
+	for (size_t i = 0; i < wants->count; i++) {
+		const struct pg_redirect_want *want = &wants->items[i];
+		if (want->outgoing && has_port(service, want->pod_port))
+			return 0;
+		if (want->outgoing)
+			list_port(wanted, sizeof(wanted), want->pod_port);
+	}
+	for (size_t i = 0; i < service->port_count; i++)
+		list_port(known, sizeof(known), service->ports[i]);
+	pg_fail(err, -ENOENT, "Service '%s' has no such port: %s.", name, wanted);
+	if (!known[0])
+		return pg_hint(err, PG_USER, "it has no port of TCP: name another with --to");
+	return pg_hint(err, PG_USER, "name one of its own ports with --outgoing: %s", known);
+}
+
+static int add_service(const struct pg_pod_job *job, const struct pg_to_spec *spec,
+		       const struct pg_wants *wants, struct pg_redirect_scope *scope,
 		       struct pg_err *err)
 {
-	struct pg_network addresses[PG_SERVICE_ADDRESSES];
-	const char *ns = spec->ns[0] ? spec->ns : pod_ns;
-	size_t count;
-	int rc = platform->ops->service(platform, ns, spec->name, addresses, &count, err);
-	for (size_t i = 0; rc == 0 && i < count; i++)
-		rc = add(scope, &addresses[i], err);
+	struct pg_service service;
+	const char *ns = spec->ns[0] ? spec->ns : job->pod.ns;
+	int rc = job->platform->ops->service(job->platform, ns, spec->name, &service, err);
+	if (rc == 0)
+		rc = pg_to_check_ports(&service, spec->name, wants, err);
+	for (size_t i = 0; rc == 0 && i < service.count; i++)
+		rc = add(scope, &service.addresses[i], err);
 	return rc;
 }
 
-int pg_to_resolve(struct pg_loop *loop, struct pg_platform *platform, const char *pod_ns,
-		  const struct pg_opt_list *words, struct pg_output *out,
-		  struct pg_redirect_scope *scope, struct pg_err *err)
+int pg_to_resolve(const struct pg_pod_job *job, const struct pg_opt_list *words,
+		  const struct pg_wants *wants, struct pg_redirect_scope *scope, struct pg_err *err)
 {
 	for (size_t i = 0; i < words->count; i++) {
 		struct pg_to_spec spec;
@@ -152,9 +193,9 @@ int pg_to_resolve(struct pg_loop *loop, struct pg_platform *platform, const char
 		if (rc == 0 && spec.kind == PG_TO_NETWORK)
 			rc = add(scope, &spec.network, err);
 		else if (rc == 0 && spec.kind == PG_TO_SERVICE)
-			rc = add_service(platform, pod_ns, &spec, scope, err);
+			rc = add_service(job, &spec, wants, scope, err);
 		else if (rc == 0)
-			rc = add_host(loop, spec.name, out, scope, err);
+			rc = add_host(job, spec.name, scope, err);
 		if (rc < 0)
 			return rc;
 	}
