@@ -92,7 +92,7 @@ bool pg_child_takes(struct pg_child *c, int signo)
 
 void pg_child_end(struct pg_loop *loop, struct pg_child *c, uint64_t patience_ms)
 {
-	if (!c)
+	if (!c || c->ended) /* else its number may be another's by now */
 		return;
 	uv_process_kill(&c->process, SIGTERM);
 	pg_loop_wait(loop, &c->ended, pg_loop_now_ms(loop) + patience_ms);
