@@ -73,9 +73,14 @@ void pg_redirects_shortage(struct pg_redirects *all, int code)
 
 void pg_redirects_tell_again(struct pg_redirects *all, const void *ctx)
 {
-	for (size_t i = 0; i < all->count; i++)
-		if (all->table[i].ctx == ctx)
-			all->table[i].owner->changed(all->table[i].ctx, &all->table[i]);
+	for (size_t i = 0; i < all->count; i++) {
+		struct pg_redirect *rd = &all->table[i];
+		if (rd->ctx != ctx)
+			continue;
+		rd->owner->changed(rd->ctx, rd);
+		rd->has_news = true;
+		redirects_tell_counts(rd);
+	}
 }
 
 int pg_redirects_short_of(const struct pg_redirects *all)

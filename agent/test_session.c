@@ -269,6 +269,22 @@ static void news_that_a_lane_takes_with_it_are_told_again(void **state)
 	assert_int_equal(l->state, PODGRAFT__V1__REDIRECT_STATE__REDIRECT_STATE_PARKED);
 }
 
+static void counts_that_a_lane_takes_with_it_are_told_again(void **state)
+{
+	struct world *w = *state;
+	struct laptop *l = &w->laptops[0];
+	assert_int_equal(start(l, 1, PORT, "ann@laptop"), 0);
+	assert_int_equal(who_answers(w, POD4), LAPTOP);
+	for (int i = 0; i < 150 && l->counts[PG_BY_LAPTOP] == 0; i++)
+		turn(w, 20);
+	l->counts[PG_BY_LAPTOP] = 0; /* as if they had not arrived */
+	assert_int_equal(add_lane(l, 1, NULL), 0);
+	pg_link_free(pg_take_ptr(&l->lanes[0]));
+	for (int i = 0; i < 60 && l->counts[PG_BY_LAPTOP] == 0; i++)
+		turn(w, 5);
+	assert_int_equal(l->counts[PG_BY_LAPTOP], 1);
+}
+
 static void goodbye_ends_the_session_and_its_connections(void **state)
 {
 	struct world *w = *state;
@@ -363,6 +379,7 @@ int main(void)
 		TEST(a_resting_lane_takes_no_new_streams),
 		TEST(news_take_the_way_of_the_answers),
 		TEST(news_that_a_lane_takes_with_it_are_told_again),
+		TEST(counts_that_a_lane_takes_with_it_are_told_again),
 		TEST(goodbye_ends_the_session_and_its_connections),
 		TEST(rest_and_start_in_one_turn),
 		TEST(two_laptops_have_a_port_each),
