@@ -62,14 +62,21 @@ void pg_redirects_expect_back(struct pg_redirects *all, uint64_t ms)
 	all->away_ms = ms;
 }
 
+/* Who comes by it while something is short is reset, unless it is to be looked at, for it may be a
+ * probe. */
+static bool resets(const struct pg_redirect *rd)
+{
+	return rd->terms.no_fallback && rd->terms.nodes.count == 0;
+}
+
 /* Whether all that come while something is short are reset, which takes no room. */
 static bool resets_all(const struct pg_redirects *all)
 {
 	for (size_t i = 0; i < all->count; i++)
-		if (!all->table[i].terms.no_fallback)
+		if (!resets(&all->table[i]))
 			return false;
 	for (const struct redirects_leaving *l = all->leaving; l; l = l->next)
-		if (!l->rd.terms.no_fallback)
+		if (!resets(&l->rd))
 			return false;
 	return all->count > 0;
 }

@@ -107,13 +107,21 @@ static void what_was_parked_by_the_laptop_stays_so(void **state)
 	assert_int_equal(who_answers(w, POD4), LAPTOP);
 }
 
-static void start_without_fallback(struct laptop *l)
+/* `node`: whose connections may be probes; NULL: nobody's. */
+static void start_without_fallback(struct laptop *l, const char *node)
 {
 	Podgraft__V1__RedirectStart body = PODGRAFT__V1__REDIRECT_START__INIT;
 	Podgraft__V1__Control msg = PODGRAFT__V1__CONTROL__INIT;
+	uint8_t bytes[4];
+	ProtobufCBinaryData nodes[] = { { sizeof(bytes), bytes } };
 	body.redirect = 1;
 	body.port = PORT;
 	body.no_fallback = true;
+	if (node) {
+		assert_int_equal(inet_pton(AF_INET, node, bytes), 1);
+		body.nodes = nodes;
+		body.n_nodes = 1;
+	}
 	msg.body_case = PODGRAFT__V1__CONTROL__BODY_REDIRECT_START;
 	msg.redirect_start = &body;
 	assert_int_equal(ask(l, &msg), 0);
@@ -131,7 +139,7 @@ static void without_a_fallback_clients_are_reset(void **state)
 {
 	struct world *w = *state;
 	struct laptop *l = &w->laptops[0];
-	start_without_fallback(l);
+	start_without_fallback(l, NULL);
 	pg_pressure_bytes(w->pressure, small_room);
 	assert_int_equal(l->told, 0);
 	pg_pressure_bytes(w->pressure, small_room - 1);
@@ -140,22 +148,56 @@ static void without_a_fallback_clients_are_reset(void **state)
 	assert_int_equal(who_answers(w, POD4), LAPTOP);
 }
 
-/* Of so few descriptors that none is left for a connection: nobody waits for one. */
-static void without_a_fallback_and_room_clients_are_reset(void **state)
+/* Of so few descriptors that none is left for a connection. What the limit was. */
+static struct rlimit leave_no_room(void)
 {
-	struct world *w = *state;
 	struct rlimit was, less;
-	start_without_fallback(&w->laptops[0]);
 	int lowest = dup(0);
 	close(lowest);
 	getrlimit(RLIMIT_NOFILE, &was);
 	less = (struct rlimit){ (rlim_t)lowest + 4, was.rlim_max };
 	setrlimit(RLIMIT_NOFILE, &less);
+	return was;
+}
+
+/* Nobody waits for room. */
+static void without_a_fallback_and_room_clients_are_reset(void **state)
+{
+	struct world *w = *state;
+	start_without_fallback(&w->laptops[0], NULL);
+	struct rlimit was = leave_no_room();
 	for (int i = 0; i < 3; i++)
 		assert_the_next_client_is_reset(w);
 	setrlimit(RLIMIT_NOFILE, &was);
 	turn(w, 300);
 	assert_int_equal(who_answers(w, POD4), LAPTOP);
+}
+
+static bool has_learnt(const struct world *w)
+{
+	return pg_redirects_short_of(w->redirects) == EMFILE &&
+	       pg_redirects_looking(w->redirects) == 0;
+}
+
+/* It would take the descriptors that are kept for the control API. */
+static void without_room_nobody_is_looked_at(void **state)
+{
+	struct world *w = *state;
+	start_without_fallback(&w->laptops[0], OUTSIDE4);
+	struct rlimit was = leave_no_room();
+	close(dial_from(w, w->ns.outside, POD4, PORT)); /* by whom the agent learns of it */
+	for (int i = 0; i < 60 && !has_learnt(w); i++)
+		turn(w, 20);
+	assert_true(has_learnt(w));
+	int client = dial_from(w, w->ns.outside, POD4, PORT);
+	assert_true(client >= 0);
+	turn(w, 100);
+	assert_int_equal(pg_redirects_looking(w->redirects), 0);
+	setrlimit(RLIMIT_NOFILE, &was);
+	for (int i = 0; i < 60 && pg_redirects_looking(w->redirects) == 0; i++)
+		turn(w, 20);
+	assert_int_equal(pg_redirects_looking(w->redirects), 1);
+	close(client);
 }
 
 /* Its own and those of other laptops, until they end. */
@@ -189,6 +231,7 @@ int main(void)
 		TEST(what_was_parked_by_the_laptop_stays_so, &small_room),
 		TEST(without_a_fallback_clients_are_reset, &small_room),
 		TEST(without_a_fallback_and_room_clients_are_reset, NULL),
+		TEST(without_room_nobody_is_looked_at, NULL),
 		TEST(lanes_of_every_session_count, &four_lanes),
 	};
 	return cmocka_run_group_tests_name("session_short", tests, NULL, NULL);
