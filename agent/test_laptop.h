@@ -276,6 +276,14 @@ PG_UNUSED static void say_goodbye(struct laptop *l)
 		pg_link_send(l->lanes[0], &msg);
 }
 
+/* Until nothing is undecided any more, or a laptop's time is over by far. */
+PG_UNUSED static void await_last_counts(struct world *w)
+{
+	for (int i = 0; i < 150 && w->laptops[0].undecided > 0; i++)
+		turn(w, 20);
+	assert_int_equal(w->laptops[0].undecided, 0);
+}
+
 /* A program on the laptop that neither takes a connection nor refuses it, and one that waits there
  * already, so that there is no room for another. */
 PG_UNUSED static void hang_program(struct world *w, int fds_out[2])

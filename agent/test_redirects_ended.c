@@ -15,14 +15,6 @@ static int end_while_one_waits(struct world *w, uint16_t port)
 	return client;
 }
 
-/* Until nothing is undecided any more, or a laptop's time is over by far. */
-static void await_last_counts(struct world *w)
-{
-	for (int i = 0; i < 150 && w->laptops[0].undecided > 0; i++)
-		turn(w, 20);
-	assert_int_equal(w->laptops[0].undecided, 0);
-}
-
 static void assert_counts(struct world *w, uint64_t laptop, uint64_t app)
 {
 	assert_int_equal(w->laptops[0].counts[PG_BY_LAPTOP], laptop);

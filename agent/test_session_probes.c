@@ -207,8 +207,7 @@ static void probes_count_for_a_redirect_that_ends_meanwhile(void **state)
 	expect(w, probe, APP, BYTES(PROBE));
 	say(other, BYTES(CURL));
 	expect(w, other, APP, BYTES(CURL));
-	turn(w, 40);
-	assert_int_equal(l->undecided, 0);
+	await_last_counts(w);
 	assert_int_equal(l->counts[PG_AS_PROBE], 1);
 	assert_int_equal(l->counts[PG_BY_APP], 1);
 	assert_int_equal(l->counts[PG_BY_LAPTOP], 0);
