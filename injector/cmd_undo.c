@@ -301,7 +301,7 @@ static int undo_one(struct undo *u, const struct pg_contexts *contexts, const ch
 	size_t failed = u->failed;
 	int rc = undo_recorded(u, contexts, a, &why);
 	bool is_missed = rc < 0 && rc != -ECANCELED && why.whose == PG_CLUSTER;
-	if (!is_missed && rc != -ECANCELED)
+	if (rc == 0 || why.whose == PG_TARGET)
 		note_reached(u, dir, st, a->cluster);
 	if (rc == 0 && u->failed == failed)
 		forget(u, dir, a);
