@@ -116,19 +116,36 @@ static int fail_unstarted(struct undo *u, const struct pg_agent_seen *a, struct 
 		       "idle time, unless a podgraft waits for it");
 }
 
-static int end_agent(struct undo *u, struct pg_platform *p, const struct pg_agent_seen *a,
-		     struct pg_err *err)
+/* Ends an agent that is there to be linked to. */
+static int end_adopted(struct undo *u, struct pg_platform *p, const struct pg_agent_seen *a,
+		       struct pg_pod *pod, struct pg_graft *graft, struct pg_err *err)
 {
-	struct pg_pod *pod = pg_calloc(1, sizeof(*pod));
 	const struct pg_graft_spec spec = { .keys = &u->keys };
 	struct pg_tunnel *tunnel = NULL;
-	struct pg_graft graft;
 	struct pg_tunnel_config config = { .loop = u->app->loop,
 					   .platform = p,
 					   .pod = pod,
 					   .spec = &spec,
-					   .graft = &graft,
+					   .graft = graft,
 					   .session = pg_session_of_undo };
+	int rc = pg_tunnel_open(&config, &tunnel, err);
+	/* The pod's status does not show it yet. An API server that refuses is another matter. */
+	if (rc == -ECONNREFUSED && err->whose == PG_TARGET) {
+		pg_output_info(&u->app->out, "pod '%s': %s has ended already", a->pod,
+			       a->container);
+		return 0;
+	}
+	if (rc == 0)
+		rc = ask_to_end(u, tunnel, a, err);
+	pg_tunnel_close(tunnel);
+	return rc;
+}
+
+static int end_agent(struct undo *u, struct pg_platform *p, const struct pg_agent_seen *a,
+		     struct pg_err *err)
+{
+	pg_auto_free struct pg_pod *pod = pg_calloc(1, sizeof(*pod));
+	struct pg_graft graft;
 	if (!pod)
 		return pg_fail(err, -ENOMEM, "end an agent");
 	if (a->life == PG_AGENT_STARTING)
@@ -136,25 +153,12 @@ static int end_agent(struct undo *u, struct pg_platform *p, const struct pg_agen
 			       "pod '%s': %s has not started: giving it a few seconds", a->pod,
 			       a->container);
 	int rc = p->ops->adopt(p, a, pod, &graft, err);
-	if (rc < 0 && rc != -ECANCELED && a->life == PG_AGENT_STARTING) {
-		free(pod);
+	if (rc < 0 && rc != -ECANCELED && a->life == PG_AGENT_STARTING)
 		return fail_unstarted(u, a, err);
-	}
 	if (rc == 0)
-		rc = pg_tunnel_open(&config, &tunnel, err);
-	/* The pod's status does not show it yet. An API server that refuses is another matter. */
-	bool has_ended = rc == -ECONNREFUSED && err->whose == PG_TARGET;
-	if (has_ended)
-		pg_output_info(&u->app->out, "pod '%s': %s has ended already", a->pod,
-			       a->container);
+		rc = end_adopted(u, p, a, pod, &graft, err);
 	if (rc == 0)
-		rc = ask_to_end(u, tunnel, a, err);
-	pg_tunnel_close(tunnel);
-	if (rc == 0 || has_ended) {
 		p->ops->forget(p, pod, &graft);
-		rc = 0;
-	}
-	free(pod);
 	return rc;
 }
 
