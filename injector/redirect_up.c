@@ -156,6 +156,18 @@ void pg_run_leave_note(struct pg_run *r)
 		memcpy(r->noted, r->job.pod.uid, sizeof(r->noted));
 }
 
+/* A port that a podgraft of our own has just left is tried again after short pauses: one wait. */
+static int arm(struct pg_run *r, struct pg_err *err)
+{
+	r->app->waits_for = r->values->take_over ? "whoever has the port to give it up"
+						 : "the agent to get the port";
+	pg_loop_one_wait(r->app->loop, true);
+	int rc = pg_redirect_set_arm(r->redirects, r->tunnel, r->mechanism, err);
+	pg_loop_one_wait(r->app->loop, false);
+	r->app->waits_for = NULL;
+	return rc;
+}
+
 int pg_run_link_up(struct pg_run *r, struct pg_err *err)
 {
 	struct pg_tunnel_config config = { .loop = r->app->loop,
@@ -172,12 +184,7 @@ int pg_run_link_up(struct pg_run *r, struct pg_err *err)
 	for (size_t i = pg_redirect_set_counts(r->redirects).redirects;
 	     rc == 0 && i < r->wants.count; i++)
 		rc = pg_redirect_set_add(r->redirects, &r->wants.items[i], err);
-	if (r->values->take_over)
-		r->app->waits_for = "whoever has the port to give it up";
-	if (rc == 0)
-		rc = pg_redirect_set_arm(r->redirects, r->tunnel, r->mechanism, err);
-	r->app->waits_for = NULL;
-	return rc;
+	return rc == 0 ? arm(r, err) : rc;
 }
 
 /* A signal or the end of "-- CMD" ends the wait. */

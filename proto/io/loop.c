@@ -25,6 +25,8 @@ struct pg_loop {
 	void (*on_slow)(void *ctx, uint64_t waited_ms);
 	void *slow_ctx;
 	uint64_t wait_start_ms;
+	uint64_t slow_ms; /* when on_slow is due, of the loop's clock */
+	bool is_one_wait; /* several waits are one: the two above stand */
 	bool interrupted;
 	rlim_t files; /* the soft limit that we were started with; 0: not raised */
 };
@@ -91,6 +93,7 @@ void pg_loop_no_job(struct pg_loop *l, struct pg_task *task)
 static void on_slow_timer(uv_timer_t *timer)
 {
 	struct pg_loop *l = timer->data;
+	l->slow_ms = uv_now(&l->uv) + SLOW_MS;
 	if (l->on_slow)
 		l->on_slow(l->slow_ctx, uv_now(&l->uv) - l->wait_start_ms);
 }
@@ -190,6 +193,19 @@ void pg_loop_on_slow(struct pg_loop *l, void (*on_slow)(void *ctx, uint64_t wait
 	l->slow_ctx = ctx;
 }
 
+static void start_counting(struct pg_loop *l)
+{
+	l->wait_start_ms = uv_now(&l->uv);
+	l->slow_ms = l->wait_start_ms + SLOW_MS;
+}
+
+void pg_loop_one_wait(struct pg_loop *l, bool on)
+{
+	uv_update_time(&l->uv);
+	start_counting(l);
+	l->is_one_wait = on;
+}
+
 void pg_loop_interrupt(struct pg_loop *l, bool on)
 {
 	l->interrupted = on;
@@ -200,13 +216,15 @@ int pg_loop_wait(struct pg_loop *l, const bool *done, uint64_t deadline_ms)
 {
 	int rc = 0;
 	uv_update_time(&l->uv);
-	l->wait_start_ms = uv_now(&l->uv);
+	if (!l->is_one_wait)
+		start_counting(l);
+	uint64_t now = uv_now(&l->uv);
 	if (deadline_ms != UINT64_MAX)
-		uv_timer_start(&l->deadline, on_deadline,
-			       deadline_ms > l->wait_start_ms ? deadline_ms - l->wait_start_ms : 0,
+		uv_timer_start(&l->deadline, on_deadline, deadline_ms > now ? deadline_ms - now : 0,
 			       0);
 	if (!l->served) /* nobody waits for a job */
-		uv_timer_start(&l->slow, on_slow_timer, SLOW_MS, SLOW_MS);
+		uv_timer_start(&l->slow, on_slow_timer, l->slow_ms > now ? l->slow_ms - now : 0,
+			       SLOW_MS);
 	l->done = done;
 	while (!*done && rc == 0) {
 		if (l->interrupted || (l->served && *l->served))

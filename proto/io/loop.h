@@ -63,3 +63,7 @@ void pg_loop_interrupt(struct pg_loop *l, bool on);
 /* Called in every wait that has lasted a second, and each second after: what is being waited for
  * is the caller's to know. NULL stops that. */
 void pg_loop_on_slow(struct pg_loop *l, void (*on_slow)(void *ctx, uint64_t waited_ms), void *ctx);
+
+/* The waits from here on, until `on` is false, are one to pg_loop_on_slow(): of code that tries
+ * again after short pauses. Not to be nested. */
+void pg_loop_one_wait(struct pg_loop *l, bool on);

@@ -63,6 +63,39 @@ static void the_deadline_ends_it_otherwise(void **state)
 	pg_loop_free(l);
 }
 
+/* What was told of a slow wait. */
+struct slow {
+	bool is_told;
+	uint64_t waited_ms;
+};
+
+static void on_slow(void *ctx, uint64_t waited_ms)
+{
+	struct slow *s = ctx;
+	s->is_told = true;
+	s->waited_ms = waited_ms;
+}
+
+static void short_waits_that_are_one_are_told_of(void **state)
+{
+	struct pg_loop *l = pg_loop_new(NULL);
+	struct slow told = { .is_told = false };
+	const bool never = false;
+	(void)state;
+	pg_loop_on_slow(l, on_slow, &told);
+	pg_loop_one_wait(l, true);
+	for (int i = 0; i < 100 && !told.is_told; i++)
+		pg_loop_wait(l, &never, pg_loop_now_ms(l) + 100);
+	assert_true(told.is_told);
+	assert_true(told.waited_ms >= 1000);
+	pg_loop_one_wait(l, false);
+	told.is_told = false;
+	uint64_t began_ms = pg_loop_now_ms(l);
+	assert_int_equal(pg_loop_wait(l, &told.is_told, began_ms + 30000), 0);
+	assert_true(told.waited_ms >= 1000 && told.waited_ms <= pg_loop_now_ms(l) - began_ms);
+	pg_loop_free(l);
+}
+
 /* A task that queues itself or another again, so often as it is told. */
 struct counted {
 	struct pg_loop *loop;
@@ -196,6 +229,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_timer_ends_the_wait_at_once),
 		cmocka_unit_test(the_deadline_ends_it_otherwise),
+		cmocka_unit_test(short_waits_that_are_one_are_told_of),
 		cmocka_unit_test(what_is_to_be_done_soon_does_not_wait_for_an_event),
 		cmocka_unit_test(a_job_ends_with_what_it_was_run_beside),
 		cmocka_unit_test(a_job_has_waits_of_its_own_and_may_come_again),
