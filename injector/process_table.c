@@ -7,10 +7,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "injector/output.h"
 #include "proto/base/err.h"
 #include "proto/base/mem.h"
 
-enum { CELL = 256, LINE = 512 };
+enum {
+	CELL = 256,
+	SHOWN = 120,                /* columns of a command */
+	COMMAND = SHOWN * 4 + 8,    /* bytes for more than those */
+	LINE = CELL + COMMAND + 96, /* the numbers, too */
+};
 
 /* A listening socket and the process that it is of, 0 where the agent cannot know. */
 struct holding {
@@ -49,22 +55,32 @@ static size_t PG_PRINTF(4, 5) add(char *out, size_t room, size_t used, const cha
 	return n < 0 || (size_t)n >= room - used ? room - 1 : used + (size_t)n;
 }
 
+/* Cuts what has more than SHOWN columns, and says so. `text` has room for COMMAND bytes. */
+static void shorten(char *text)
+{
+	if (text[pg_text_fit(text, SHOWN)] == '\0')
+		return;
+	size_t n = pg_text_fit(text, SHOWN - 1);
+	snprintf(text + n, COMMAND - n, "…");
+}
+
 /* The words of a command line, or the name in brackets as ps(1) shows it. */
-static void command_of(const json_t *process, char out[CELL])
+static void command_of(const json_t *process, char out[COMMAND])
 {
 	const json_t *words = json_object_get(process, "command");
 	size_t used = 0;
 	out[0] = '\0';
-	for (size_t i = 0; i < json_array_size(words) && used < CELL - 1; i++) {
+	for (size_t i = 0; i < json_array_size(words) && used < COMMAND - 1; i++) {
 		const char *text = json_string_value(json_array_get(words, i));
-		used = add(out, CELL, used, "%s%s", i ? " " : "", text ? text : "");
+		used = add(out, COMMAND, used, "%s%s", i ? " " : "", text ? text : "");
 	}
 	if (json_array_size(words) == 0) {
 		char name[64];
 		text_of(process, "name", name, sizeof(name));
-		snprintf(out, CELL, "[%s]", name);
+		snprintf(out, COMMAND, "[%s]", name);
 	}
 	pg_sanitize(out);
+	shorten(out);
 }
 
 static int by_process(const void *a, const void *b)
@@ -121,11 +137,11 @@ static void PG_PRINTF(2, 3) say(const struct table *t, const char *fmt, ...)
 
 static void say_process(const struct table *t, const json_t *process)
 {
-	char command[CELL], listens[CELL];
+	char command[COMMAND], listens[CELL];
 	long long pid = number_of(process, "pid");
 	command_of(process, command);
 	sockets_of(t, pid, listens);
-	say(t, "%7lld %7lld %7lld  %-22s %.120s", pid, number_of(process, "ppid"),
+	say(t, "%7lld %7lld %7lld  %-22s %s", pid, number_of(process, "ppid"),
 	    number_of(process, "uid"), listens[0] ? listens : "-", command);
 }
 

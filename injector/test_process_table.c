@@ -13,6 +13,9 @@
 
 #define HEAD "    PID    PPID     UID  LISTENS                COMMAND\n"
 
+#define FORTY  "0123456789012345678901234567890123456789"
+#define SMILES "😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀" /* 30 */
+
 static void keep(void *ctx, const char *line)
 {
 	pg_buf_addf(ctx, "%s\n", line);
@@ -39,6 +42,20 @@ static struct table_case {
 	{ "a name for want of a command",
 	  "{\"processes\":[{\"pid\":2,\"name\":\"kworker\",\"command\":[]}]}",
 	  "      2       0       0  -                      [kworker]\n" },
+	{ "a command that just fits",
+	  "{\"processes\":[{\"pid\":2,\"command\":[\"java\",\"" FORTY "\",\"" FORTY
+	  "\",\"33333333333333333333333333333333ü\"]}]}",
+	  "      2       0       0  -                      java " FORTY " " FORTY
+	  " 33333333333333333333333333333333ü\n" },
+	{ "one that is cut",
+	  "{\"processes\":[{\"pid\":2,\"command\":[\"java\",\"" FORTY "\",\"" FORTY
+	  "\",\"33333333333333333333333333333333üx\"]}]}",
+	  "      2       0       0  -                      java " FORTY " " FORTY
+	  " 33333333333333333333333333333333…\n" },
+	{ "one of the longest letters",
+	  "{\"processes\":[{\"pid\":2,\"command\":[\"" SMILES SMILES SMILES SMILES SMILES "\"]}]}",
+	  "      2       0       0  -                      " SMILES SMILES SMILES
+	  "😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀😀…\n" },
 	{ "names that would steer a terminal",
 	  "{\"processes\":[{\"pid\":1,\"command\":[\"\\u001b[2J\",\"a\\nb\\u009b\"]}],"
 	  "\"sockets\":[{\"protocol\":\"\\u0007\",\"address\":\"\\r\",\"port\":1,\"pid\":1}]}",
