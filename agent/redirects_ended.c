@@ -1,7 +1,7 @@
 /* Redirects that have ended. Some of their connections may be waiting yet, for the laptop or for
  * the app, and are in no count: so these are told until nothing is undecided. That is looked up,
- * which is rare and lasts a second, instead of being heard of every connection that ends otherwise.
- */
+ * which is rare, instead of being heard of every connection that ends otherwise. It lasts a second,
+ * and longer only where whom an outgoing one dials does not answer. */
 #include <stdlib.h>
 
 #include "agent/redirects_impl.h"
